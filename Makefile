@@ -1,0 +1,81 @@
+# Make targets for building, testing and running Howdah. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# What the server says of its build at /version.
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null)
+DATE := $(shell git log -1 --format=%cI 2>/dev/null)
+VERSION := github.com/howdah/howdah/server/version
+LDFLAGS := -s -w -X $(VERSION).commit=$(COMMIT) -X $(VERSION).date=$(DATE)
+
+# Where Debian keeps PostgreSQL's programs; storage/storagetest looks there too.
+POSTGRES = $(shell command -v postgres || ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null | sort -V | tail -1)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/howdah
+	go build -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/howdah ./cmd/howdah
+
+.PHONY: run
+run: build ## run a server on port 6443 with SQLite in ./.howdah (ARGS adds flags)
+	bin/howdah server --data-dir .howdah $(ARGS)
+
+.PHONY: test
+test: build postgres ## run all tests: the module's, the store's also with the race detector, and e2e
+	go test ./...
+	go test -race -short ./storage/... ./auth/...
+	cd e2e && go test ./...
+
+.PHONY: e2e
+e2e: build postgres ## run kubectl and client-go against bin/howdah on SQLite, PostgreSQL and two servers
+	cd e2e && go test ./...
+
+.PHONY: lint
+lint: ## check formatting, go vet and staticcheck in every module
+	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \
+	if [ -n "$$unformatted" ]; then echo "not formatted (repair: make fmt):"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+	@set -e; staticcheck="$$(go tool -n staticcheck)"; for module in e2e bench; do \
+		echo "go vet, staticcheck in $$module"; \
+		(cd $$module && go vet ./... && "$$staticcheck" ./...); \
+	done
+
+.PHONY: fmt
+fmt: ## format the code
+	gofmt -w $$(git ls-files '*.go')
+
+.PHONY: generate
+generate: ## make the generated files anew
+	go generate ./...
+
+.PHONY: verify
+verify: generate ## check that the generated files are what their sources make (repair: make generate)
+	git diff --exit-code --stat
+
+.PHONY: fuzz
+fuzz: ## fuzz each target for FUZZTIME (10s)
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),10s) $$package || exit 1; \
+		done; \
+	done
+
+.PHONY: bench
+bench: build postgres ## measure the server on PostgreSQL and print a table (ARGS adds flags, -help lists them)
+	cd bench && go build -buildvcs=false -o ../bin/bench .
+	bin/bench -howdah bin/howdah $(ARGS)
+
+.PHONY: image
+image: ## build the container image howdah
+	docker build --build-arg COMMIT=$(COMMIT) --build-arg DATE=$(DATE) -t howdah .
+
+# The tests start PostgreSQL servers of their own, so only its programs are
+# needed. On Debian or Ubuntu they are installed if this may be done.
+.PHONY: postgres
+postgres:
+	@if [ -z "$(POSTGRES)" ]; then .ci/install-postgres; fi

@@ -1,0 +1,170 @@
+// Command bench drives Kubernetes API servers with the same work and prints a
+// table, one column a server, so that two servers are compared in one run.
+//
+//	bench -howdah ../bin/howdah                        # a throwaway PostgreSQL and a server of our own
+//	bench -peer kube-apiserver=/path/to/kubeconfig ... # a peer beside it
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+)
+
+// load is how much work the scenarios do.
+type load struct {
+	nodes, pods, namespaces int
+	clients                 int // concurrent clients, each with its own connection
+	operations              int // of get, patch and churn
+	rounds                  int // of list and lease
+	watchers, rate          int // of watch, and its writes a second
+	seconds                 int // of watch
+}
+
+// A system is one server under test.
+type system struct {
+	name       string
+	kubeconfig string
+	processes  func() []int // of the API and its store (not PostgreSQL); nil when unknown
+	restart    func(context.Context) (seconds float64, err error)
+}
+
+// A result is one line of the table for one system.
+type result struct {
+	Scenario string         `json:"scenario"`
+	System   string         `json:"system"`
+	Headline string         `json:"headline"`
+	Figures  map[string]any `json:"figures"`
+}
+
+// scenarios in the order in which they build on each other.
+var scenarios = []struct {
+	name string
+	help string
+	run  func(context.Context, *system, load) ([]result, error)
+}{
+	{"populate", "create nodes and pods", populate},
+	{"get", "get pods", get},
+	{"patch", "strategic merge patch of pod status", patchStatus},
+	{"lease", "renew node leases", leases},
+	{"churn", "create and delete configmaps", churn},
+	{"list", "lists of pods in every form", lists},
+	{"watch", "one writer, many watchers", watchFanout},
+	{"memory", "resident memory after that", memory},
+	{"restart", "restart with that data until ready", restart},
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	var l load
+	var peers []*system
+	flag.IntVar(&l.nodes, "nodes", 1000, "nodes")
+	flag.IntVar(&l.pods, "pods", 30000, "pods")
+	flag.IntVar(&l.namespaces, "namespaces", 30, "namespaces that the pods are spread over")
+	flag.IntVar(&l.clients, "clients", 64, "concurrent clients")
+	flag.IntVar(&l.operations, "operations", 10000, "operations of get, patch and churn")
+	flag.IntVar(&l.rounds, "rounds", 5, "rounds of list and lease")
+	flag.IntVar(&l.watchers, "watchers", 200, "watchers")
+	flag.IntVar(&l.rate, "rate", 100, "writes a second of the watch scenario")
+	flag.IntVar(&l.seconds, "seconds", 20, "seconds of the watch scenario")
+	only := flag.String("only", "", "scenarios to run, with commas; all by default")
+	binary := flag.String("howdah", "", "start this howdah binary on a throwaway PostgreSQL")
+	endpoint := flag.String("datastore-endpoint", "", "with -howdah: this database instead of a throwaway one; \"sqlite\": the embedded one")
+	asJSON := flag.Bool("json", false, "print one JSON line a figure instead of the table")
+	flag.Func("peer", "NAME=KUBECONFIG[,PID...] of a running server to measure, too; may be repeated", func(value string) error {
+		peer, err := parsePeer(value)
+		peers = append(peers, peer)
+		return err
+	})
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "bench measures API servers side by side. Scenarios:")
+		for _, s := range scenarios {
+			fmt.Fprintf(flag.CommandLine.Output(), "  %-10s %s\n", s.name, s.help)
+		}
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	systems := peers
+	if *binary != "" {
+		own, stop, err := startHowdah(ctx, *binary, *endpoint)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		systems = append([]*system{own}, peers...)
+	}
+	if len(systems) == 0 {
+		return fmt.Errorf("nothing to measure: give -howdah or -peer")
+	}
+	wanted := strings.FieldsFunc(*only, func(r rune) bool { return r == ',' })
+	var results []result
+	for _, scenario := range scenarios {
+		if len(wanted) > 0 && !slices.Contains(wanted, scenario.name) {
+			continue
+		}
+		for _, s := range systems {
+			fmt.Fprintf(os.Stderr, "%s on %s\n", scenario.name, s.name)
+			rows, err := scenario.run(ctx, s, l)
+			if err != nil {
+				return fmt.Errorf("%s on %s: %w", scenario.name, s.name, err)
+			}
+			for _, row := range rows {
+				row.System = s.name
+				results = append(results, row)
+				if *asJSON {
+					line, err := json.Marshal(row)
+					if err != nil {
+						return err
+					}
+					fmt.Println(string(line))
+				}
+			}
+		}
+	}
+	if !*asJSON {
+		printTable(systems, results)
+	}
+	return nil
+}
+
+func printTable(systems []*system, results []result) {
+	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	defer t.Flush()
+	fmt.Fprint(t, "scenario")
+	for _, s := range systems {
+		fmt.Fprint(t, "\t", s.name)
+	}
+	fmt.Fprintln(t)
+	var names []string
+	cells := map[string]map[string]string{}
+	for _, r := range results {
+		if cells[r.Scenario] == nil {
+			names = append(names, r.Scenario)
+			cells[r.Scenario] = map[string]string{}
+		}
+		cells[r.Scenario][r.System] = r.Headline
+	}
+	for _, name := range names {
+		fmt.Fprint(t, name)
+		for _, s := range systems {
+			fmt.Fprint(t, "\t", cells[name][s.name])
+		}
+		fmt.Fprintln(t)
+	}
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	cliflag "k8s.io/component-base/cli/flag"
+	netutils "k8s.io/utils/net"
+
+	"github.com/howdah/howdah/server"
+)
+
+// endpointVariable keeps a password out of the process list.
+const endpointVariable = "HOWDAH_DATASTORE_ENDPOINT"
+
+// serverFlags are the flags of howdah server. Those that kube-apiserver has
+// too carry its names, meanings and defaults.
+type serverFlags struct {
+	dataDir           string
+	datastoreEndpoint string
+	historyRetention  time.Duration
+
+	bindAddress       net.IP
+	securePort        int
+	advertiseAddress  net.IP
+	tlsCertFile       string
+	tlsPrivateKeyFile string
+	tlsSANs           []string
+	clientCAFile      string
+
+	serviceClusterIPRange string
+	serviceNodePortRange  utilnet.PortRange
+	eventTTL              time.Duration
+	runtimeConfig         cliflag.ConfigurationMap
+
+	requestTimeout        time.Duration
+	minRequestTimeout     int
+	shutdownDelayDuration time.Duration
+
+	log logFlags
+}
+
+func (f *serverFlags) add(flags *pflag.FlagSet) {
+	flags.SortFlags = false
+	flags.StringVar(&f.dataDir, "data-dir", defaultDataDir(), "directory for certificates, the administrator's kubeconfig and the embedded database")
+	flags.StringVar(&f.datastoreEndpoint, "datastore-endpoint", "", "PostgreSQL to keep the state in, postgres://USER:PASSWORD@HOST[,HOST]/DATABASE?OPTIONS with libpq's options; empty: SQLite in --data-dir. "+endpointVariable+" in the environment sets it too")
+	flags.DurationVar(&f.historyRetention, "history-retention", time.Hour, "how long past revisions stay readable for watches and paged lists")
+
+	flags.IPVar(&f.bindAddress, "bind-address", net.IPv4zero, "address to listen on; 0.0.0.0 or :: for all")
+	flags.IntVar(&f.securePort, "secure-port", 6443, "port to listen on, HTTPS only; 0 takes a free one")
+	flags.IPVar(&f.advertiseAddress, "advertise-address", nil, "address at which members of the cluster reach this server; by default --bind-address or that of the default route")
+	flags.StringVar(&f.tlsCertFile, "tls-cert-file", "", "your own serving certificate, followed by its intermediates; read again when it changes")
+	flags.StringVar(&f.tlsPrivateKeyFile, "tls-private-key-file", "", "private key of --tls-cert-file")
+	flags.StringSliceVar(&f.tlsSANs, "tls-san", nil, "further names and addresses for the serving certificate that Howdah makes")
+	flags.StringVar(&f.clientCAFile, "client-ca-file", "", "authorities whose client certificates are accepted besides our own's; read again when it changes")
+
+	flags.StringVar(&f.serviceClusterIPRange, "service-cluster-ip-range", "10.0.0.0/24", "CIDR for Service cluster IPs; two, separated by a comma, of different families for dual stack")
+	f.serviceNodePortRange = utilnet.PortRange{Base: 30000, Size: 2768}
+	flags.Var(&f.serviceNodePortRange, "service-node-port-range", "ports for Services of type NodePort, both ends included")
+	flags.DurationVar(&f.eventTTL, "event-ttl", time.Hour, "how long events are kept")
+	f.runtimeConfig = cliflag.ConfigurationMap{}
+	flags.Var(&f.runtimeConfig, "runtime-config", "API versions to turn on or off, such as api/alpha=true or batch/v1=false")
+
+	flags.DurationVar(&f.requestTimeout, "request-timeout", time.Minute, "bound of a request, other than a watch")
+	flags.IntVar(&f.minRequestTimeout, "min-request-timeout", 1800, "seconds after which watches end at the earliest; each takes a random time between it and twice it")
+	flags.DurationVar(&f.shutdownDelayDuration, "shutdown-delay-duration", 0, "how long /readyz fails before a stop refuses requests, for load balancers to notice")
+
+	f.log.add(flags)
+}
+
+func (f *serverFlags) options() (server.Options, error) {
+	endpoint := f.datastoreEndpoint
+	if endpoint == "" {
+		endpoint = os.Getenv(endpointVariable)
+	}
+	ranges, err := serviceRanges(f.serviceClusterIPRange)
+	if err != nil {
+		return server.Options{}, err
+	}
+	for name, value := range map[string]time.Duration{
+		"history-retention": f.historyRetention,
+		"event-ttl":         f.eventTTL,
+		"request-timeout":   f.requestTimeout,
+	} {
+		if value <= 0 {
+			return server.Options{}, fmt.Errorf("--%s must be more than 0", name)
+		}
+	}
+	if f.minRequestTimeout <= 0 {
+		return server.Options{}, errors.New("--min-request-timeout must be more than 0")
+	}
+	if f.shutdownDelayDuration < 0 {
+		return server.Options{}, errors.New("--shutdown-delay-duration can't be negative")
+	}
+	return server.Options{
+		DataDir:                f.dataDir,
+		DatastoreEndpoint:      endpoint,
+		HistoryRetention:       f.historyRetention,
+		BindAddress:            f.bindAddress,
+		SecurePort:             f.securePort,
+		AdvertiseAddress:       f.advertiseAddress,
+		TLSCertFile:            f.tlsCertFile,
+		TLSPrivateKeyFile:      f.tlsPrivateKeyFile,
+		TLSSANs:                f.tlsSANs,
+		ClientCAFile:           f.clientCAFile,
+		ServiceClusterIPRanges: ranges,
+		ServiceNodePortRange:   f.serviceNodePortRange,
+		EventTTL:               f.eventTTL,
+		RuntimeConfig:          f.runtimeConfig,
+		RequestTimeout:         f.requestTimeout,
+		MinRequestTimeout:      time.Duration(f.minRequestTimeout) * time.Second,
+		ShutdownDelay:          f.shutdownDelayDuration,
+	}, nil
+}
+
+// serviceRanges reads one CIDR, or two of different families. Their sizes are
+// bounded as kube-apiserver bounds them.
+func serviceRanges(text string) ([]net.IPNet, error) {
+	const flag = "--service-cluster-ip-range"
+	var ranges []net.IPNet
+	for part := range strings.SplitSeq(text, ",") {
+		_, cidr, err := netutils.ParseCIDRSloppy(strings.TrimSpace(part))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", flag, err)
+		}
+		if ones, bits := cidr.Mask.Size(); bits-ones > 64 {
+			return nil, fmt.Errorf("%s: %s is larger than a /64", flag, cidr)
+		}
+		if netutils.RangeSize(cidr) < 8 {
+			return nil, fmt.Errorf("%s: %s must have at least 8 addresses", flag, cidr)
+		}
+		ranges = append(ranges, *cidr)
+	}
+	if len(ranges) > 2 || len(ranges) == 2 && netutils.IsIPv6CIDR(&ranges[0]) == netutils.IsIPv6CIDR(&ranges[1]) {
+		return nil, fmt.Errorf("%s takes one range, or two of which one is IPv4 and the other IPv6", flag)
+	}
+	return ranges, nil
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+func parse(t *testing.T, arguments ...string) (*serverFlags, error) {
+	t.Helper()
+	f := &serverFlags{}
+	flags := pflag.NewFlagSet("server", pflag.ContinueOnError)
+	f.add(flags)
+	return f, flags.Parse(arguments)
+}
+
+func TestServerFlags(t *testing.T) {
+	t.Setenv(endpointVariable, "")
+	f, err := parse(t, "--data-dir=/data", "--tls-san=a.example.org,192.0.2.1", "--tls-san=b.example.org",
+		"--service-cluster-ip-range=10.96.0.0/16,fd00::/112", "--service-node-port-range=30000-30099",
+		"--runtime-config=api/alpha=true,batch/v1=false", "--min-request-timeout=60")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := f.options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(o.TLSSANs) != 3 || len(o.ServiceClusterIPRanges) != 2 || o.ServiceNodePortRange.Size != 100 ||
+		o.RuntimeConfig["api/alpha"] != "true" || o.RuntimeConfig["batch/v1"] != "false" || o.MinRequestTimeout != time.Minute ||
+		o.SecurePort != 6443 || o.EventTTL != time.Hour || o.DatastoreEndpoint != "" {
+		t.Errorf("%+v", o)
+	}
+
+	t.Setenv(endpointVariable, "postgres://environment")
+	if o, err = f.options(); err != nil || o.DatastoreEndpoint != "postgres://environment" {
+		t.Errorf("endpoint %q from the environment: %v", o.DatastoreEndpoint, err)
+	}
+	f.datastoreEndpoint = "postgres://flag"
+	if o, err = f.options(); err != nil || o.DatastoreEndpoint != "postgres://flag" {
+		t.Errorf("endpoint %q from the flag: %v", o.DatastoreEndpoint, err)
+	}
+}
+
+func TestServerFlagErrors(t *testing.T) {
+	for argument, want := range map[string]string{
+		"--service-cluster-ip-range=10.0.0.0":                 "invalid CIDR address",
+		"--service-cluster-ip-range=10.0.0.0/30":              "at least 8 addresses",
+		"--service-cluster-ip-range=fd00::/32":                "larger than a /64",
+		"--service-cluster-ip-range=10.0.0.0/24,10.1.0.0/24":  "one is IPv4 and the other IPv6",
+		"--service-cluster-ip-range=10.0.0.0/24,fd00::/112,,": "invalid CIDR address",
+		"--event-ttl=0s":                "--event-ttl must be more than 0",
+		"--history-retention=-1s":       "--history-retention must be more than 0",
+		"--min-request-timeout=0":       "--min-request-timeout",
+		"--shutdown-delay-duration=-1s": "can't be negative",
+	} {
+		f, err := parse(t, argument)
+		if err != nil {
+			t.Errorf("%s: %v", argument, err)
+			continue
+		}
+		if _, err := f.options(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", argument, err, want)
+		}
+	}
+	for _, f := range []logFlags{{level: "loud", format: "text"}, {level: "info", format: "xml"}} {
+		if _, err := f.logger(t.Output()); err == nil {
+			t.Errorf("%+v is accepted", f)
+		}
+	}
+}

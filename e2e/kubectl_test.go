@@ -1,0 +1,32 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/howdah/howdah/storage/storagetest"
+)
+
+// targets are the ways to run Howdah that must not differ for a client.
+func targets(t *testing.T, test func(t *testing.T, c *cluster)) {
+	t.Run("sqlite", func(t *testing.T) {
+		test(t, &cluster{servers: []*server{newServer(t, "")}})
+	})
+	t.Run("postgres", func(t *testing.T) {
+		test(t, &cluster{servers: []*server{newServer(t, storagetest.Postgres(t))}})
+	})
+	t.Run("two", func(t *testing.T) {
+		database := storagetest.Postgres(t)
+		test(t, &cluster{servers: []*server{newServer(t, database), newServer(t, database)}})
+	})
+}
+
+// TestMainJob is what the product is for: a manifest is applied, the servers
+// are restarted, and it reads back.
+func TestMainJob(t *testing.T) {
+	targets(t, func(t *testing.T, c *cluster) { c.run(t, "testdata/mainjob.txtar") })
+}
+
+// TestKubectl does what people do with kubectl.
+func TestKubectl(t *testing.T) {
+	targets(t, func(t *testing.T, c *cluster) { c.run(t, "testdata/kubectl/*.txtar") })
+}

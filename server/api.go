@@ -1,0 +1,179 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/howdah/howdah/server/admission"
+	"github.com/howdah/howdah/server/bootstrap"
+	"github.com/howdah/howdah/server/builtin"
+	"github.com/howdah/howdah/server/discovery"
+	"github.com/howdah/howdah/server/encode"
+	"github.com/howdah/howdah/server/health"
+	"github.com/howdah/howdah/server/loopback"
+	"github.com/howdah/howdah/server/metrics"
+	"github.com/howdah/howdah/server/objects"
+	"github.com/howdah/howdah/server/openapi"
+	"github.com/howdah/howdah/server/read"
+	"github.com/howdah/howdah/server/resource"
+	"github.com/howdah/howdah/server/version"
+	"github.com/howdah/howdah/server/write"
+)
+
+// api is what is behind the flow: the table of resources with its handlers,
+// and what runs in the background for them.
+type api struct {
+	table     *resource.Table
+	handler   http.Handler // the flow and everything behind it
+	installed *builtin.Installed
+	bootstrap *bootstrap.Bootstrap
+	informers informers.SharedInformerFactory
+	hooks     map[string]func() // what makes the health check of each bootstrap hook pass
+
+	watchesEnd chan struct{} // closed: all watches end
+	loopsEnd   chan struct{} // closed: informers and plugins end
+	once       sync.Once
+}
+
+// newAPI fills the table and makes the handlers. Nothing runs yet; the loopback
+// works once the store is loaded.
+func newAPI(s *Server) (*api, error) {
+	a := &api{
+		table:      s.table,
+		hooks:      map[string]func(){},
+		watchesEnd: make(chan struct{}),
+		loopsEnd:   make(chan struct{}),
+	}
+	self := loopback.Config(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }),
+		&user.DefaultInfo{Name: user.APIServerUser, Groups: []string{user.SystemPrivilegedGroup, user.AllAuthenticated}})
+	self.UserAgent = "kube-apiserver" // who changed what, in managedFields, is upstream's name
+	client, err := kubernetes.NewForConfig(self)
+	if err != nil {
+		return nil, fmt.Errorf("make a client for the loopback: %w", err)
+	}
+	a.informers = informers.NewSharedInformerFactory(client, 10*time.Minute) // upstream's; some of its controllers count on a resync
+
+	factory, err := objects.NewStorageFactory()
+	if err != nil {
+		return nil, fmt.Errorf("learn how resources are stored: %w", err)
+	}
+	apis, err := builtin.APIs(s.options.RuntimeConfig)
+	if err != nil {
+		return nil, fmt.Errorf("read --runtime-config: %w", err)
+	}
+	a.installed, err = builtin.Install(a.table, builtin.Config{
+		APIs:         apis,
+		Getter:       objects.NewGetter(s.store, factory),
+		Loopback:     self,
+		Informers:    a.informers,
+		ServiceCIDRs: s.options.ServiceClusterIPRanges,
+		NodePorts:    s.options.ServiceNodePortRange,
+		EventTTL:     s.options.EventTTL,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.bootstrap, err = bootstrap.New(bootstrap.Config{
+		Installed:  a.installed,
+		Logger:     s.log,
+		PublicIP:   s.options.AdvertiseAddress,
+		SecurePort: s.Port(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.health.Add(health.Storage, func(context.Context) error { return s.store.Ready() })
+	s.health.AddReadiness(health.StorageReadiness, func(context.Context) error { return s.store.Ready() })
+	for _, hook := range a.bootstrap.Hooks() {
+		a.hooks[hook] = s.health.AddHook(hook)
+	}
+	authorize := authorizerfactory.NewAlwaysAllowAuthorizer()
+	chain, err := admission.New(client, a.informers, authorize, a.loopsEnd)
+	if err != nil {
+		return nil, err
+	}
+	router, err := a.router(s, &dispatch{
+		table: a.table,
+		read:  read.Deps{Store: s.store, MinRequestTimeout: s.options.MinRequestTimeout, Stopping: a.watchesEnd},
+		write: write.Deps{Admission: chain, Authorizer: authorize},
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.handler = s.flow(router)
+	return a, nil
+}
+
+// router is the map of the server's paths.
+func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
+	documents, err := openapi.New(a.table.Serves)
+	if err != nil {
+		return nil, err
+	}
+	release, err := version.Handler()
+	if err != nil {
+		return nil, err
+	}
+	groups, err := discovery.New(a.table, net.JoinHostPort(s.options.AdvertiseAddress.String(), strconv.Itoa(s.Port())))
+	if err != nil {
+		return nil, err
+	}
+	r := chi.NewRouter()
+	for _, endpoint := range []string{"healthz", "livez", "readyz"} {
+		r.Handle("/"+endpoint, metrics.Path("/"+endpoint, "", s.health.Handler(endpoint)))
+		r.Handle("/"+endpoint+"/*", s.health.Handler(endpoint))
+	}
+	measurements, err := metrics.Handler(metrics.Sources{Table: s.table, Size: s.driver.Size, Collectors: s.store.Collectors()})
+	if err != nil {
+		return nil, err
+	}
+	r.Handle("/metrics", measurements)
+	r.Handle("/metrics/slis", metrics.SLIs())
+	r.Handle("/version", release)
+	r.Handle("/version/", release)
+	r.Handle("/openapi/*", documents)
+	for _, path := range []string{"/api", "/api/{version}", "/apis", "/apis/{group}", "/apis/{group}/{version}"} {
+		r.Handle(path, groups)
+		r.Handle(path+"/", groups)
+	}
+	r.Handle("/api/{version}/*", resources)
+	r.Handle("/apis/{group}/{version}/*", resources)
+	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) { encode.Error(w, r, nil, encode.UnsupportedMethod()) })
+	r.Get("/", a.index)
+	return r, nil
+}
+
+// start makes what a cluster has from its first start and returns when the
+// server is ready.
+func (a *api) start(ctx context.Context) error {
+	a.informers.Start(a.loopsEnd)
+	if err := a.bootstrap.Run(ctx, func(hook string) { a.hooks[hook]() }); err != nil {
+		return fmt.Errorf("make what every cluster has: %w", err)
+	}
+	a.bootstrap.Start()
+	return nil
+}
+
+// stop ends the background loops, the first of which tells the cluster that
+// this server is going.
+func (a *api) stop(ctx context.Context) error {
+	var err error
+	a.once.Do(func() {
+		err = a.bootstrap.Stop(ctx)
+		close(a.loopsEnd)
+		a.installed.Stop()
+		a.informers.Shutdown()
+	})
+	return err
+}

@@ -1,0 +1,203 @@
+package server
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/filters"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	genericfilters "k8s.io/apiserver/pkg/server/filters"
+
+	"github.com/howdah/howdah/auth"
+	"github.com/howdah/howdah/server/encode"
+	"github.com/howdah/howdah/server/loopback"
+	"github.com/howdah/howdah/server/metrics"
+)
+
+// flow is what every request passes before the router, outermost first. Each
+// step is a plain function over http.Handler.
+func (s *Server) flow(router http.Handler) http.Handler {
+	steps := []func(http.Handler) http.Handler{
+		s.recoverPanic,
+		decodedPath,
+		auditID,
+		requestInfo,
+		metrics.Requests(longRunning),
+		s.refuseWhileStopping,
+		cacheControl,
+		s.deadline,
+		filters.WithWarningRecorder,
+		s.authenticate,
+	}
+	handler := router
+	for i := len(steps) - 1; i >= 0; i-- {
+		handler = steps[i](handler)
+	}
+	return handler
+}
+
+// longRunning requests have no deadline; the list is kube-apiserver's.
+var longRunning = genericfilters.BasicLongRunningRequestCheck(
+	sets.NewString("watch", "proxy"),
+	sets.NewString("attach", "exec", "proxy", "log", "portforward"),
+)
+
+var requestInfoFactory = &request.RequestInfoFactory{
+	APIPrefixes:          sets.NewString("api", "apis"),
+	GrouplessAPIPrefixes: sets.NewString("api"),
+}
+
+// recoverPanic keeps a panic away from the client and from other requests.
+func (s *Server) recoverPanic(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch cause := recover(); cause {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(cause) // net/http resets the stream
+			default:
+				s.log.Error("panic while serving a request", "method", r.Method, "path", r.URL.Path, "panic", cause, "stack", string(debug.Stack()))
+				http.Error(w, "This request caused apiserver to panic. Look in the logs for details.", http.StatusInternalServerError)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// decodedPath makes the router see the decoded path, as kube-apiserver's does:
+// an encoded slash separates segments like a plain one.
+func decodedPath(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawPath != "" {
+			url := *r.URL
+			url.RawPath = ""
+			r = r.WithContext(r.Context())
+			r.URL = &url
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// auditID echoes the caller's Audit-ID or gives the request one.
+func auditID(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("Audit-ID")
+		if id == "" {
+			id = uuid.NewString()
+		}
+		w.Header().Set("Audit-Id", id)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func requestInfo(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		info, err := requestInfoFactory.NewRequestInfo(r)
+		if err != nil {
+			encode.Error(w, r, nil, apierrors.NewInternalError(fmt.Errorf("failed to create RequestInfo: %w", err)))
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(request.WithRequestInfo(r.Context(), info)))
+	})
+}
+
+// refuseWhileStopping tells keep-alive clients to go elsewhere once the server
+// no longer takes requests.
+func (s *Server) refuseWhileStopping(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, internal := loopback.User(r.Context()); s.stopping.Load() && !internal && !strings.HasPrefix(r.URL.Path, "/livez") {
+			w.Header().Set("Connection", "close")
+			w.Header().Set("Retry-After", "5")
+			http.Error(w, "The apiserver is shutting down, please try again later.", http.StatusTooManyRequests)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func cacheControl(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-cache, private")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// deadline bounds every request that is not long-running by ?timeout= or
+// [Options.RequestTimeout], whichever is less.
+func (s *Server) deadline(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		info, _ := request.RequestInfoFrom(r.Context())
+		if longRunning(r, info) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		timeout := s.options.RequestTimeout
+		if strings.Contains(r.URL.RawQuery, "timeout=") {
+			if value := r.URL.Query().Get("timeout"); value != "" {
+				asked, err := time.ParseDuration(value)
+				if err != nil {
+					encode.Error(w, r, nil, apierrors.NewBadRequest(fmt.Sprintf("invalid timeout specified in the request URL - %v", err)))
+					return
+				}
+				if asked > 0 && asked < timeout {
+					timeout = asked
+				}
+			}
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), timeout)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// authenticate lets in our own components and holders of a client certificate.
+// Health checks and the version need no credentials, as in kube-apiserver with
+// its default roles.
+func (s *Server) authenticate(next http.Handler) http.Handler {
+	certificates := &auth.ClientCertificates{Roots: func() *x509.CertPool { return s.tls.ClientCAs() }}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, internal := loopback.User(r.Context())
+		if !internal {
+			var err error
+			caller, err = certificates.Authenticate(r.Context(), r.TLS)
+			if err != nil && !openToAnyone(r.URL.Path) {
+				level := slog.LevelWarn
+				if errors.Is(err, auth.ErrNoCredentials) {
+					level = slog.LevelDebug
+				}
+				s.log.Log(r.Context(), level, "unable to authenticate the request", "err", err, "method", r.Method, "path", r.URL.Path)
+				encode.Error(w, r, nil, apierrors.NewUnauthorized("Unauthorized"))
+				return
+			}
+			if err != nil {
+				caller = &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
+			}
+			for name := range r.Header {
+				if name == "Authorization" || strings.HasPrefix(name, "X-Remote-") {
+					delete(r.Header, name)
+				}
+			}
+		}
+		next.ServeHTTP(w, r.WithContext(request.WithUser(r.Context(), caller)))
+	})
+}
+
+// openToAnyone are the paths of upstream's system:public-info-viewer role.
+func openToAnyone(path string) bool {
+	switch path {
+	case "/healthz", "/livez", "/readyz", "/version", "/version/":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,256 @@
+package read
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metainternal "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
+	"k8s.io/apiserver/pkg/features"
+	apistorage "k8s.io/apiserver/pkg/storage"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
+
+	"github.com/howdah/howdah/server/encode"
+	"github.com/howdah/howdah/storage"
+)
+
+const bookmarkType, errorType = "BOOKMARK", "ERROR"
+
+// events makes the frames of a watch in the format that its client wants.
+type events struct {
+	*endpoint
+	ctx      context.Context
+	format   encode.Format
+	encoder  runtime.Encoder
+	table    *metav1.TableOptions // nil: events aren't tables
+	first    bool                 // the next table is the first, which has headers
+	compress bool
+	keys     map[string]any // of shared frames, by type of event
+}
+
+func (e *endpoint) events(r *http.Request, options *metainternal.ListOptions) (*events, error) {
+	format, err := encode.NegotiateStream(r, e.Resource)
+	if err != nil {
+		return nil, err
+	}
+	table, err := format.TableOptions(r)
+	if err != nil {
+		return nil, err
+	}
+	encoder, err := format.Encoder(e.Resource)
+	if err != nil {
+		return nil, err
+	}
+	watchList := options.SendInitialEvents != nil && *options.SendInitialEvents && options.AllowWatchBookmarks
+	ev := &events{
+		endpoint: e, ctx: r.Context(), format: format, encoder: encoder,
+		table: table, first: table != nil,
+		compress: watchList && !wsstream.IsWebSocketRequest(r) &&
+			responsewriters.ContentEncodingSupported(r, features.WatchListCompression) != "",
+	}
+	form := e.Kind.String() + " " + format.StreamMediaType()
+	if format.Target != nil {
+		form += " " + format.Target.String()
+	}
+	if table != nil {
+		form += " " + string(table.IncludeObject)
+	}
+	if ev.compress {
+		form += " gzip"
+	}
+	ev.keys = map[string]any{}
+	for _, kind := range []string{storage.Added, storage.Modified, storage.Deleted} {
+		ev.keys[kind] = form + " " + kind
+	}
+	return ev, nil
+}
+
+// delivery returns the frame of a change, made once for all watchers if shared.
+// Shared frames are compressed already.
+func (ev *events) delivery(d *storage.Delivery) (frame []byte, shared bool, err error) {
+	if ev.first {
+		frame, err = ev.change(d)
+		return frame, false, err
+	}
+	frame, err = d.Change.Encoding(ev.keys[d.Type], func() ([]byte, error) {
+		frame, err := ev.change(d)
+		if err == nil && ev.compress {
+			frame, err = gzipMember(frame)
+		}
+		return frame, err
+	})
+	return frame, true, err
+}
+
+func (ev *events) change(d *storage.Delivery) ([]byte, error) {
+	o := d.Object
+	if o.Err != nil {
+		return nil, apierrors.NewInternalError(o.Err)
+	}
+	if d.Type == storage.Deleted {
+		var err error
+		if o, err = ev.Objects.AtRevision(o, d.Change.Revision); err != nil {
+			return nil, apierrors.NewInternalError(err)
+		}
+	}
+	// JSON is rarely more than twice as long, and the frame is kept.
+	const around = 128
+	dst := make([]byte, 0, len(o.Value)+around)
+	if ev.format.MediaType() == runtime.ContentTypeJSON {
+		dst = make([]byte, 0, 2*len(o.Value)+around)
+	}
+	frame, err := ev.append(dst, d.Type, o, ev.appendJSONOnce)
+	if cap(frame)-len(frame) > len(frame)/8 {
+		frame = slices.Clip(slices.Clone(frame))
+	}
+	return frame, err
+}
+
+// appendAdded appends the frame of an object that was there before the watch.
+func (ev *events) appendAdded(dst []byte, o *storage.Object) ([]byte, error) {
+	if o.Err != nil {
+		return nil, apierrors.NewInternalError(o.Err)
+	}
+	return ev.append(dst, storage.Added, o, ev.appendJSON)
+}
+
+// append appends the frame of an object, whose JSON is made by item if it is
+// needed.
+func (ev *events) append(dst []byte, kind string, o *storage.Object, item func(dst []byte, o *storage.Object) ([]byte, error)) ([]byte, error) {
+	media, native := ev.format.MediaType(), ev.types.native && isProtobuf(o)
+	switch {
+	case !native || ev.table != nil:
+	case ev.format.Target == nil && media == runtime.ContentTypeProtobuf && ev.Exact:
+		return appendProtobufFrame(dst, kind, o.Value), nil
+	case ev.format.Target == nil && media == runtime.ContentTypeJSON:
+		dst = appendJSONStart(dst, kind)
+		at := len(dst) + len(ev.types.objectHead) - 1
+		dst, err := item(append(dst, ev.types.objectHead[1:]...), o)
+		if err != nil {
+			return nil, err
+		}
+		copy(dst[at-len(ev.types.objectHead)+1:], ev.types.objectHead) // over the brace of the item
+		return append(dst, jsonEnd...), nil
+	case ev.format.As("PartialObjectMetadata") && media == runtime.ContentTypeProtobuf:
+		m, err := ev.metadata(o)
+		if err != nil {
+			return nil, err
+		}
+		b := envelopeStart(*ev.format.Target, 1+protowire.SizeBytes(len(m)))
+		b = append(b, tagObjectMeta)
+		b = protowire.AppendBytes(b, m)
+		return appendProtobufFrame(dst, kind, append(b, envelopeEnd()...)), nil
+	}
+	hub, err := ev.hub(o)
+	if err != nil {
+		return nil, err
+	}
+	frame, err := ev.encoded(kind, hub)
+	return append(dst, frame...), err
+}
+
+// encoded is the frame of a decoded object.
+func (ev *events) encoded(kind string, obj runtime.Object) ([]byte, error) {
+	options := ev.table
+	if options != nil {
+		headless := *options
+		headless.NoHeaders = !ev.first
+		options = &headless
+		if ev.first {
+			ev.first = false
+		}
+	}
+	obj, err := ev.format.Transform(ev.ctx, ev.Resource, options, obj)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := ev.encoder.Encode(obj, &b); err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	switch ev.format.MediaType() {
+	case runtime.ContentTypeJSON:
+		frame := append(appendJSONStart(nil, kind), bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
+		return append(frame, jsonEnd...), nil
+	case runtime.ContentTypeProtobuf:
+		return appendProtobufFrame(nil, kind, b.Bytes()), nil
+	}
+	return ev.otherFrame(kind, b.Bytes())
+}
+
+// otherFrame leaves the framing to the format's serializer.
+func (ev *events) otherFrame(kind string, object []byte) ([]byte, error) {
+	stream := ev.format.Accepted.StreamSerializer
+	encoder := ev.Serializer.EncoderForVersion(runtime.UseNondeterministicEncoding(stream.Serializer), ev.Kind.GroupVersion())
+	var event, frame bytes.Buffer
+	err := encoder.Encode(&metav1.WatchEvent{Type: kind, Object: runtime.RawExtension{Raw: object}}, &event)
+	if err == nil {
+		_, err = stream.Framer.NewFrameWriter(&frame).Write(event.Bytes())
+	}
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	return frame.Bytes(), nil
+}
+
+func (ev *events) status(status *metav1.Status) ([]byte, error) { return ev.encoded(errorType, status) }
+
+// bookmark is an otherwise empty object with the revision.
+func (ev *events) bookmark(revision int64, initialEnd bool) ([]byte, error) {
+	obj := ev.Storage.New()
+	m, err := meta.Accessor(obj)
+	if err != nil {
+		return nil, apierrors.NewInternalError(fmt.Errorf("make a bookmark: %w", err))
+	}
+	m.SetResourceVersion(strconv.FormatInt(revision, 10))
+	if initialEnd {
+		if err := apistorage.AnnotateInitialEventsEndBookmark(obj); err != nil {
+			return nil, apierrors.NewInternalError(err)
+		}
+	}
+	return ev.encoded(bookmarkType, obj)
+}
+
+// Frames of JSON are lines.
+func appendJSONStart(dst []byte, kind string) []byte {
+	dst = append(append(dst, `{"type":"`...), kind...)
+	return append(dst, `","object":`...)
+}
+
+const jsonEnd = "}\n"
+
+// protobufLength is how many bytes in front of an event give its length.
+const protobufLength = 4
+
+// appendProtobufFrame appends a metav1.WatchEvent after its length.
+func appendProtobufFrame(dst []byte, kind string, object []byte) []byte {
+	const tagType, tagObject, tagObjectRaw = 1<<3 | 2, 2<<3 | 2, 1<<3 | 2
+	raw := 1 + protowire.SizeBytes(len(object))
+	size := 1 + protowire.SizeBytes(len(kind)) + 1 + protowire.SizeBytes(raw)
+	dst = slices.Grow(dst, protobufLength+size)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(size))
+	dst = append(dst, tagType)
+	dst = protowire.AppendString(dst, kind)
+	dst = append(dst, tagObject)
+	dst = protowire.AppendVarint(dst, uint64(raw))
+	dst = append(dst, tagObjectRaw)
+	return protowire.AppendBytes(dst, object)
+}
+
+// frameHeader is how many bytes of a frame only tell its length.
+func (ev *events) frameHeader() int {
+	if ev.format.MediaType() == runtime.ContentTypeProtobuf {
+		return protobufLength
+	}
+	return 0
+}

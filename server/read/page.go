@@ -1,0 +1,141 @@
+package read
+
+import (
+	"context"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metainternal "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apistorage "k8s.io/apiserver/pkg/storage"
+	"strconv"
+
+	"github.com/howdah/howdah/server/objects"
+	"github.com/howdah/howdah/storage"
+)
+
+// A page is what one list request answers.
+type page struct {
+	objects []*storage.Object
+	meta    metav1.ListMeta
+}
+
+// page selects the objects of a list, as new or as old as the options say.
+func (e *endpoint) page(ctx context.Context, namespace string, options *metainternal.ListOptions) (*page, error) {
+	s := e.scope(namespace, options)
+	revision, continueKey, err := apistorage.ValidateListOptions(s.prefix, apistorage.APIObjectVersioner{}, apistorage.ListOptions{
+		ResourceVersion:      options.ResourceVersion,
+		ResourceVersionMatch: options.ResourceVersionMatch,
+		Predicate:            apistorage.SelectionPredicate{Limit: options.Limit, Continue: options.Continue},
+		Recursive:            s.key == "",
+	})
+	if err != nil {
+		return nil, err
+	}
+	snapshot, err := e.snapshot(ctx, revision, options)
+	if err != nil {
+		return nil, objects.ListError(err, e.GroupResource(), continueKey, s.prefix)
+	}
+	p := &page{meta: metav1.ListMeta{ResourceVersion: strconv.FormatInt(snapshot.Revision, 10)}}
+	if s.key != "" {
+		if o := snapshot.Get(s.key); o != nil && s.selection.Matches(o) {
+			p.objects = append(p.objects, o)
+		}
+		return p, p.check()
+	}
+	limit := options.Limit
+	if options.ResourceVersion == "0" {
+		limit = 0 // a list of the cache as it is has one page, as upstream's
+	}
+	p.read(snapshot, s, continueKey, int(limit))
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return p, p.mark(snapshot, s, continueKey, int(limit))
+}
+
+// snapshot is the collection at a revision; for 0 as new as the options ask for.
+func (e *endpoint) snapshot(ctx context.Context, revision int64, options *metainternal.ListOptions) (*storage.Snapshot, error) {
+	collection := e.Objects.Collection()
+	if revision > 0 {
+		snapshot, err := collection.At(ctx, revision)
+		if isFuture(err) {
+			err = e.outcome(err, uint64(revision))
+		}
+		return snapshot, err
+	}
+	version := options.ResourceVersion
+	if options.Continue != "" {
+		version = "" // go on at the present
+	}
+	if err := e.reach(ctx, version); err != nil {
+		return nil, err
+	}
+	return collection.Snapshot(), nil
+}
+
+// read collects the objects that are selected, from the key on.
+func (p *page) read(snapshot *storage.Snapshot, s scope, continueKey string, limit int) {
+	if s.selection.Empty() && continueKey == "" {
+		size := snapshot.Len(s.prefix)
+		if limit > 0 {
+			size = min(size, limit)
+		}
+		p.objects = make([]*storage.Object, 0, size)
+	}
+	visit := func(o *storage.Object) bool {
+		p.objects = append(p.objects, o)
+		return limit <= 0 || len(p.objects) < limit
+	}
+	if first := named(snapshot, continueKey); first != nil && s.selection.Matches(first) && !visit(first) {
+		return
+	}
+	snapshot.Scan(s.prefix, after(continueKey), s.selection, visit)
+}
+
+// named is the object that a continue key names: those of our tokens name the
+// place behind one, but others are allowed.
+func named(snapshot *storage.Snapshot, continueKey string) *storage.Object {
+	if continueKey == "" || strings.HasSuffix(continueKey, "\x00") {
+		return nil
+	}
+	return snapshot.Get(continueKey)
+}
+
+// check fails for an object that can't be read, as nobody can say whether it
+// belongs to the list.
+func (p *page) check() error {
+	for _, o := range p.objects {
+		if o.Err != nil {
+			return apierrors.NewInternalError(o.Err)
+		}
+	}
+	return nil
+}
+
+// mark says where the list goes on, if the page is full and there is more.
+// Whether there is more does not depend on the selection, as upstream has it.
+func (p *page) mark(snapshot *storage.Snapshot, s scope, continueKey string, limit int) error {
+	if limit <= 0 || len(p.objects) < limit {
+		return nil
+	}
+	last := p.objects[len(p.objects)-1].Key
+	counting := s.selection.Empty()
+	remaining := int64(0)
+	snapshot.Scan(s.prefix, last, storage.Selection{}, func(*storage.Object) bool {
+		remaining++
+		return counting
+	})
+	if remaining == 0 {
+		return nil
+	}
+	token, err := apistorage.EncodeContinue(last+"\x00", s.prefix, snapshot.Revision)
+	if err != nil {
+		return apierrors.NewInternalError(err)
+	}
+	p.meta.Continue = token
+	if counting {
+		p.meta.RemainingItemCount = &remaining
+	}
+	return nil
+}

@@ -1,0 +1,75 @@
+// Package resource owns the table of served resources: one row for each
+// resource or subresource in each version that is served. Discovery, routing
+// and the verb handlers read it; builtin fills it, and custom resources will.
+package resource
+
+import (
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"github.com/howdah/howdah/server/objects"
+)
+
+// A Resource is one row: a resource, or a subresource, in one served version.
+type Resource struct {
+	schema.GroupVersionResource
+	Subresource string // "status"; empty for the resource itself
+
+	// Kind of the bodies that this endpoint takes and gives: Pod for pods,
+	// Scale for deployments/scale, Eviction for pods/eviction.
+	Kind       schema.GroupVersionKind
+	Namespaced bool
+	Singular   string
+	ShortNames []string
+	Categories []string
+	Verbs      []string // as discovery shows them, sorted
+	// StorageVersionHash as discovery shows it; empty for subresources.
+	StorageVersionHash string
+	// Priority is where discovery lists the row's group and version.
+	Priority Priority
+	// Warnings are sent with every answer, as upstream does for deprecated kinds.
+	Warnings []string
+	// RemovedRelease is the release that no longer serves this deprecated
+	// version, for metrics ("1.40"); empty when none is known.
+	RemovedRelease string
+
+	// Storage is upstream's REST storage; its interfaces (rest.Getter,
+	// rest.Creater, rest.Connecter, ...) say which verbs exist.
+	Storage rest.Storage
+	// Objects is where Storage keeps its objects: set for resources (and the
+	// subresources that share the object, such as status) whose reads can be
+	// served from the byte cache. nil: reads go through Storage.
+	Objects *objects.Store
+	// Exact is true when the object's bytes in the cache are this version's own
+	// encoding and no decorator changes them on read, so that they are an
+	// answer as they stand.
+	Exact bool
+
+	// Decorate changes an object (or list) of the hub version as Storage's Get
+	// and List would before they give it; nil: nothing to change. Readers that
+	// decode cached bytes themselves call it.
+	Decorate func(runtime.Object)
+
+	// FieldManager tracks managed fields for this kind and subresource.
+	FieldManager *managedfields.FieldManager
+	// Types is what FieldManager knows the kind's structure from.
+	Types managedfields.TypeConverter
+
+	// How bodies are read, converted and written; the built-in scheme's for
+	// built-in resources, a generated one for custom resources.
+	Creater         runtime.ObjectCreater
+	Convertor       runtime.ObjectConvertor
+	UnsafeConvertor runtime.ObjectConvertor
+	Defaulter       runtime.ObjectDefaulter
+	Typer           runtime.ObjectTyper
+	Serializer      runtime.NegotiatedSerializer
+	ParameterCodec  runtime.ParameterCodec
+	Table           rest.TableConvertor
+	// Hub is the version objects are handled in (internal for built-in kinds).
+	Hub schema.GroupVersion
+	// AcceptsGroupVersion says which versions a create or update body may have;
+	// nil: only Kind's.
+	AcceptsGroupVersion rest.GroupVersionAcceptor
+}

@@ -1,0 +1,231 @@
+// Package server runs a Howdah API server: it opens the store, fills the table
+// of resources, listens, and stops everything in order.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/howdah/howdah/auth"
+	"github.com/howdah/howdah/auth/pki"
+	"github.com/howdah/howdah/server/health"
+	"github.com/howdah/howdah/server/metrics"
+	"github.com/howdah/howdah/server/resource"
+	"github.com/howdah/howdah/storage"
+	"github.com/howdah/howdah/storage/postgres"
+	"github.com/howdah/howdah/storage/sqlite"
+)
+
+// A Server is one API server. The order of its life is [New], [Server.Start],
+// [Server.Stop].
+type Server struct {
+	options Options
+	log     *slog.Logger
+	health  *health.Checks
+
+	listener   net.Listener
+	table      *resource.Table
+	driver     storage.Driver
+	store      *storage.Store
+	tls        *pki.TLS
+	api        *api
+	http       *http.Server
+	kubeconfig string
+
+	started  bool
+	failed   chan error  // the listener broke
+	stopping atomic.Bool // no longer takes requests
+	stop     sync.Once
+	stopErr  error
+}
+
+// New checks the options; nothing runs and nothing is written yet.
+func New(options Options) (*Server, error) {
+	if err := options.complete(); err != nil {
+		return nil, err
+	}
+	s := &Server{options: options, log: options.Logger, table: resource.NewTable(), failed: make(chan error, 1)}
+	s.health = health.New(s.log)
+	return s, nil
+}
+
+// Start opens the store, listens, and returns when the server is ready. ctx
+// bounds the start only. After an error everything is stopped again.
+func (s *Server) Start(ctx context.Context) (err error) {
+	if s.started {
+		return errors.New("the server was started already")
+	}
+	s.started = true
+	defer func() {
+		if err != nil {
+			s.stopNow()
+		}
+	}()
+	if err := os.MkdirAll(s.options.DataDir, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	// The port is taken first: it is in the kubeconfig, and a second server on
+	// the same port should fail before it touches anything.
+	address := net.JoinHostPort(s.options.BindAddress.String(), strconv.Itoa(s.options.SecurePort))
+	if s.listener, err = net.Listen("tcp", address); err != nil {
+		return fmt.Errorf("listen on %s (choose another --secure-port or --bind-address): %w", address, err)
+	}
+	if err := s.openStore(ctx); err != nil {
+		return err
+	}
+	if s.api, err = newAPI(s); err != nil {
+		return err
+	}
+	if err := s.store.Start(ctx); err != nil {
+		return err
+	}
+	if s.tls, err = pki.Ensure(ctx, s.pkiOptions()); err != nil {
+		return err
+	}
+	if s.kubeconfig, err = s.tls.WriteAdminKubeconfig(s.Port()); err != nil {
+		return err
+	}
+	s.serve()
+	return s.api.start(ctx)
+}
+
+// Port is the one the server listens on.
+func (s *Server) Port() int { return s.listener.Addr().(*net.TCPAddr).Port }
+
+// AdminKubeconfig is the path of the kubeconfig that has all rights.
+func (s *Server) AdminKubeconfig() string { return s.kubeconfig }
+
+// Failed gives the error that broke a running server.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+func (s *Server) openStore(ctx context.Context) error {
+	driver, err := s.openDriver(ctx)
+	if err != nil {
+		return err
+	}
+	s.driver = driver
+	s.store, err = storage.New(storage.Options{
+		Driver:           metrics.Driver(driver, metrics.ResourceOf(s.table)),
+		Logger:           s.log,
+		HistoryRetention: s.options.HistoryRetention,
+	})
+	return err
+}
+
+func (s *Server) openDriver(ctx context.Context) (storage.Driver, error) {
+	if s.options.DatastoreEndpoint == "" {
+		return sqlite.Open(ctx, filepath.Join(s.options.DataDir, "howdah.db"), s.log)
+	}
+	driver, err := postgres.Open(ctx, s.options.DatastoreEndpoint, s.log)
+	if err != nil {
+		return nil, fmt.Errorf("open --datastore-endpoint, a postgres:// URL: %w", err)
+	}
+	return driver, nil
+}
+
+func (s *Server) pkiOptions() pki.Options {
+	options := pki.Options{
+		Dir:              s.options.DataDir,
+		BindAddress:      s.options.BindAddress,
+		AdvertiseAddress: s.options.AdvertiseAddress,
+		SANs:             s.options.TLSSANs,
+		ServiceIPs:       s.options.serviceIPs(),
+		CertFile:         s.options.TLSCertFile,
+		KeyFile:          s.options.TLSPrivateKeyFile,
+		ClientCAFile:     s.options.ClientCAFile,
+		Logger:           s.log,
+	}
+	if s.options.DatastoreEndpoint != "" {
+		// Servers that share a database are one cluster and share its authority.
+		options.Shared = &sharedFiles{store: s.store}
+	}
+	return options
+}
+
+// serve takes connections until the listener is closed. Limits are
+// kube-apiserver's (k8s.io/apiserver/pkg/server/secure_serving.go).
+func (s *Server) serve() {
+	s.http = &http.Server{
+		Handler:           s.api.handler,
+		ConnContext:       auth.ConnContext,
+		IdleTimeout:       90 * time.Second,
+		ReadHeaderTimeout: 32 * time.Second,
+		MaxHeaderBytes:    1 << 20,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 100, MaxReceiveBufferPerStream: 256 << 10, MaxReceiveBufferPerConnection: 256 << 10},
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		err := s.http.Serve(tls.NewListener(s.listener, s.tls.ServerTLS()))
+		if !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- fmt.Errorf("serve: %w", err)
+		}
+	}()
+}
+
+// Stop stops in this order, each step with a bound: not ready, no new
+// requests, background loops, watches, requests under way, writes under way,
+// the database. It may be called twice.
+func (s *Server) Stop(ctx context.Context) error {
+	s.stop.Do(func() {
+		s.health.ShuttingDown()
+		if s.http != nil && s.options.ShutdownDelay > 0 {
+			select {
+			case <-time.After(s.options.ShutdownDelay):
+			case <-ctx.Done():
+			}
+		}
+		ctx, cancel := context.WithTimeout(ctx, s.options.ShutdownTimeout)
+		defer cancel()
+		var errs []error
+		if s.api != nil {
+			errs = append(errs, s.api.stop(ctx))
+		}
+		s.stopping.Store(true)
+		if s.api != nil {
+			close(s.api.watchesEnd)
+		}
+		errs = append(errs, s.drain(ctx))
+		if s.store != nil {
+			errs = append(errs, s.store.Stop(ctx))
+		}
+		if s.driver != nil {
+			errs = append(errs, s.driver.Close())
+		}
+		s.stopErr = errors.Join(errs...)
+	})
+	return s.stopErr
+}
+
+// drain waits for the requests under way and closes the listener.
+func (s *Server) drain(ctx context.Context) error {
+	if s.http == nil {
+		if s.listener != nil {
+			return s.listener.Close()
+		}
+		return nil
+	}
+	if err := s.http.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("requests were still under way at the end of the stop: %w", err), s.http.Close())
+	}
+	return nil
+}
+
+// stopNow undoes a failed start.
+func (s *Server) stopNow() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := s.Stop(ctx); err != nil {
+		s.log.Debug("stopping after a failed start", "err", err)
+	}
+}

@@ -1,0 +1,2 @@
+-- name: Expired
+select key, created, modified, expires from kv where expires < ? order by expires limit ?;

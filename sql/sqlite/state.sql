@@ -1,0 +1,2 @@
+-- name: State
+select revision, compacted, epoch from state;

@@ -1,0 +1,135 @@
+package storage
+
+import (
+	"fmt"
+	"iter"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// Describe turns stored bytes into what the cache keeps. It runs once for each
+// version of an object, and must be safe for concurrent use. The stored bytes
+// are its to keep. The store fills in Key, Revision, Created and Expires of what it returns.
+//
+// An error does not stop the server: the object is kept as unreadable, see
+// [Object.Err].
+type Describe func(key string, stored []byte, revision int64) (*Object, error)
+
+// Object is one version of one key as readers see it. It is shared and must not
+// be changed.
+type Object struct {
+	Key      string
+	Revision int64 // of the write that made this version
+	Created  int64 // of the write that created the key
+	Expires  time.Time
+
+	// Value is the whole answer to a GET in the storage encoding: the stored
+	// bytes with the revision spliced into metadata.resourceVersion.
+	Value []byte
+	// Body is the part of Value that is the object message itself, without the
+	// envelope (it aliases Value); equal to Value for JSON.
+	Body []byte
+	UID  string
+	// Labels that are a [labels.Set] or a [LabelRange] are indexed; selections
+	// by other kinds of Labels read every object of the collection.
+	Labels labels.Labels
+	Fields fields.Fields
+
+	// Err is set when the stored bytes could not be described. Value is then
+	// the stored bytes as they are, the rest is empty, and no selection but
+	// the empty one knows whether it matches: [Snapshot.Scan] always yields it.
+	Err error
+
+	encodings  atomic.Pointer[[]*encoding]
+	superseded atomic.Bool
+}
+
+// LabelRange is labels that can be listed, so that they can be indexed.
+type LabelRange interface {
+	labels.Labels
+	All() iter.Seq2[string, string]
+}
+
+// overhead is about what an object costs in memory beside its value.
+const overhead = 400
+
+func (o *Object) size() int64 {
+	if o == nil {
+		return 0
+	}
+	return int64(len(o.Value)) + int64(len(o.Key)) + overhead
+}
+
+// describeRecord runs describe and fills in what the record knows.
+func describeRecord(describe Describe, r Record) *Object {
+	o, err := describe(r.Key, r.Value, r.Modified)
+	switch {
+	case err != nil:
+		o = &Object{Value: r.Value, Err: fmt.Errorf("the stored bytes of %s (revision %d) can't be read: %w", r.Key, r.Modified, err)}
+	case o == nil:
+		o = &Object{Value: r.Value, Err: fmt.Errorf("the stored bytes of %s (revision %d) describe no object", r.Key, r.Modified)}
+	}
+	o.Key, o.Revision, o.Created, o.Expires = r.Key, r.Modified, r.Created, r.Expires
+	return o
+}
+
+// Selection picks objects; nil selectors match all.
+type Selection struct {
+	Labels labels.Selector
+	Fields fields.Selector
+}
+
+// Empty says whether the selection matches everything.
+func (s Selection) Empty() bool {
+	s = s.simplified()
+	return s.Labels == nil && s.Fields == nil
+}
+
+// Matches says whether the object is selected. An unreadable object is selected
+// by the empty selection only.
+func (s Selection) Matches(o *Object) bool {
+	s = s.simplified()
+	return s.matches(o)
+}
+
+// simplified has nil for selectors that match everything.
+func (s Selection) simplified() Selection {
+	if s.Labels != nil && s.Labels.Empty() {
+		s.Labels = nil
+	}
+	if s.Fields != nil && s.Fields.Empty() {
+		s.Fields = nil
+	}
+	return s
+}
+
+// matches is Matches of a simplified selection.
+func (s Selection) matches(o *Object) bool {
+	if s.Labels == nil && s.Fields == nil {
+		return true
+	}
+	if o.Err != nil {
+		return false
+	}
+	if s.Labels != nil && !s.Labels.Matches(o.labels()) {
+		return false
+	}
+	return s.Fields == nil || s.Fields.Matches(o.fields())
+}
+
+func (o *Object) labels() labels.Labels {
+	if o.Labels == nil {
+		return labels.Set(nil)
+	}
+	return o.Labels
+}
+
+func (o *Object) fields() fields.Fields {
+	if o.Fields == nil {
+		return fields.Set(nil)
+	}
+	return o.Fields
+}
