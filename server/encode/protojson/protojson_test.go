@@ -47,7 +47,7 @@ func compare(t testing.TB, typ *Type, goType reflect.Type, encoded []byte) bool 
 func TestEveryKind(t *testing.T) {
 	fill := randfill.NewWithSeed(1).NilChance(0.3).NumElements(0, 3).MaxDepth(12).Funcs(
 		func(f *metav1.FieldsV1, c randfill.Continue) {
-			f.Raw = []byte([]string{`{"f:metadata":{"f:labels":{}}}`, `{"k:{\"name\":\"a b<\"}":{}}`, `{}`, ``}[c.Intn(4)])
+			f.SetRawString([]string{`{"f:metadata":{"f:labels":{}}}`, `{"k:{\"name\":\"a b<\"}":{}}`, `{}`, ``}[c.Intn(4)])
 		},
 		func(r *runtime.RawExtension, c randfill.Continue) {
 			if c.Bool() {
@@ -119,7 +119,7 @@ func FuzzAppend(f *testing.F) {
 	for _, pod := range []corev1.Pod{
 		{},
 		{ObjectMeta: metav1.ObjectMeta{Name: "a", Labels: map[string]string{"a": "1", "b": "<2>"}, CreationTimestamp: metav1.Unix(1, 0),
-			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:a":{}}`)}}}}},
+			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m", FieldsV1: metav1.NewFieldsV1(`{"f:a":{}}`)}}}},
 		{Spec: corev1.PodSpec{
 			Volumes:    []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
 			Containers: []corev1.Container{{Name: "c", Args: []string{"", "x"}, Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"cpu": resource.MustParse("1")}}}},
