@@ -41,6 +41,8 @@ type api struct {
 	informers informers.SharedInformerFactory
 	hooks     map[string]func() // what makes the health check of each bootstrap hook pass
 
+	authentication *authentication
+
 	watchesEnd chan struct{} // closed: all watches end
 	loopsEnd   chan struct{} // closed: informers and plugins end
 	once       sync.Once
@@ -64,6 +66,9 @@ func newAPI(s *Server) (*api, error) {
 	}
 	a.informers = informers.NewSharedInformerFactory(client, 10*time.Minute) // upstream's; some of its controllers count on a resync
 
+	if a.authentication, err = newAuthentication(s); err != nil {
+		return nil, err
+	}
 	factory, err := objects.NewStorageFactory()
 	if err != nil {
 		return nil, fmt.Errorf("learn how resources are stored: %w", err)
@@ -80,6 +85,9 @@ func newAPI(s *Server) (*api, error) {
 		ServiceCIDRs: s.options.ServiceClusterIPRanges,
 		NodePorts:    s.options.ServiceNodePortRange,
 		EventTTL:     s.options.EventTTL,
+
+		Authenticator: a.authentication.request,
+		APIAudiences:  a.authentication.audiences,
 	})
 	if err != nil {
 		return nil, err
@@ -134,7 +142,7 @@ func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
 		r.Handle("/"+endpoint, metrics.Path("/"+endpoint, "", s.health.Handler(endpoint)))
 		r.Handle("/"+endpoint+"/*", s.health.Handler(endpoint))
 	}
-	measurements, err := metrics.Handler(metrics.Sources{Table: s.table, Size: s.driver.Size, Collectors: s.store.Collectors()})
+	measurements, err := metrics.Handler(metrics.Sources{Table: s.table, Size: s.driver.Size, Collectors: append(s.store.Collectors(), a.authentication.metrics.Collectors()...)})
 	if err != nil {
 		return nil, err
 	}

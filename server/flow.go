@@ -2,10 +2,7 @@ package server
 
 import (
 	"context"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -14,12 +11,10 @@ import (
 	"github.com/google/uuid"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/filters"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	genericfilters "k8s.io/apiserver/pkg/server/filters"
 
-	"github.com/howdah/howdah/auth"
 	"github.com/howdah/howdah/server/encode"
 	"github.com/howdah/howdah/server/loopback"
 	"github.com/howdah/howdah/server/metrics"
@@ -159,45 +154,4 @@ func (s *Server) deadline(next http.Handler) http.Handler {
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
-}
-
-// authenticate lets in our own components and holders of a client certificate.
-// Health checks and the version need no credentials, as in kube-apiserver with
-// its default roles.
-func (s *Server) authenticate(next http.Handler) http.Handler {
-	certificates := &auth.ClientCertificates{Roots: func() *x509.CertPool { return s.tls.ClientCAs() }}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller, internal := loopback.User(r.Context())
-		if !internal {
-			var err error
-			caller, err = certificates.Authenticate(r.Context(), r.TLS)
-			if err != nil && !openToAnyone(r.URL.Path) {
-				level := slog.LevelWarn
-				if errors.Is(err, auth.ErrNoCredentials) {
-					level = slog.LevelDebug
-				}
-				s.log.Log(r.Context(), level, "unable to authenticate the request", "err", err, "method", r.Method, "path", r.URL.Path)
-				encode.Error(w, r, nil, apierrors.NewUnauthorized("Unauthorized"))
-				return
-			}
-			if err != nil {
-				caller = &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
-			}
-			for name := range r.Header {
-				if name == "Authorization" || strings.HasPrefix(name, "X-Remote-") {
-					delete(r.Header, name)
-				}
-			}
-		}
-		next.ServeHTTP(w, r.WithContext(request.WithUser(r.Context(), caller)))
-	})
-}
-
-// openToAnyone are the paths of upstream's system:public-info-viewer role.
-func openToAnyone(path string) bool {
-	switch path {
-	case "/healthz", "/livez", "/readyz", "/version", "/version/":
-		return true
-	}
-	return false
 }

@@ -10,6 +10,8 @@ import (
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	netutils "k8s.io/utils/net"
+
+	"github.com/howdah/howdah/auth"
 )
 
 // Options say how one Howdah server runs. The zero value of a field means the
@@ -29,6 +31,8 @@ type Options struct {
 	TLSPrivateKeyFile string
 	TLSSANs           []string // further names and addresses in our own serving certificate
 	ClientCAFile      string   // further authorities whose client certificates get in
+
+	Authentication auth.Options // who is calling
 
 	ServiceClusterIPRanges []net.IPNet       // 10.0.0.0/24; a second one makes the cluster dual stack
 	ServiceNodePortRange   utilnet.PortRange // 30000-32767

@@ -43,6 +43,8 @@ type serverFlags struct {
 	minRequestTimeout     int
 	shutdownDelayDuration time.Duration
 
+	authentication authenticationFlags
+
 	log logFlags
 }
 
@@ -71,6 +73,7 @@ func (f *serverFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.minRequestTimeout, "min-request-timeout", 1800, "seconds after which watches end at the earliest; each takes a random time between it and twice it")
 	flags.DurationVar(&f.shutdownDelayDuration, "shutdown-delay-duration", 0, "how long /readyz fails before a stop refuses requests, for load balancers to notice")
 
+	f.authentication.add(flags)
 	f.log.add(flags)
 }
 
@@ -109,6 +112,7 @@ func (f *serverFlags) options() (server.Options, error) {
 		TLSPrivateKeyFile:      f.tlsPrivateKeyFile,
 		TLSSANs:                f.tlsSANs,
 		ClientCAFile:           f.clientCAFile,
+		Authentication:         f.authentication.options,
 		ServiceClusterIPRanges: ranges,
 		ServiceNodePortRange:   f.serviceNodePortRange,
 		EventTTL:               f.eventTTL,
