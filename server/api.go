@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
@@ -42,6 +42,7 @@ type api struct {
 	hooks     map[string]func() // what makes the health check of each bootstrap hook pass
 
 	authentication *authentication
+	authorizing    *authorizing
 
 	watchesEnd chan struct{} // closed: all watches end
 	loopsEnd   chan struct{} // closed: informers and plugins end
@@ -77,9 +78,13 @@ func newAPI(s *Server) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read --runtime-config: %w", err)
 	}
+	if a.authorizing, err = newAuthorizing(s); err != nil {
+		return nil, err
+	}
 	a.installed, err = builtin.Install(a.table, builtin.Config{
 		APIs:         apis,
 		Getter:       objects.NewGetter(s.store, factory),
+		Authorizer:   a.authorizing,
 		Loopback:     self,
 		Informers:    a.informers,
 		ServiceCIDRs: s.options.ServiceClusterIPRanges,
@@ -106,15 +111,14 @@ func newAPI(s *Server) (*api, error) {
 	for _, hook := range a.bootstrap.Hooks() {
 		a.hooks[hook] = s.health.AddHook(hook)
 	}
-	authorize := authorizerfactory.NewAlwaysAllowAuthorizer()
-	chain, err := admission.New(client, a.informers, authorize, a.loopsEnd)
+	chain, err := admission.New(client, a.informers, a.authorizing, a.loopsEnd)
 	if err != nil {
 		return nil, err
 	}
 	router, err := a.router(s, &dispatch{
 		table: a.table,
 		read:  read.Deps{Store: s.store, MinRequestTimeout: s.options.MinRequestTimeout, Stopping: a.watchesEnd},
-		write: write.Deps{Admission: chain, Authorizer: authorize},
+		write: write.Deps{Admission: chain, Authorizer: a.authorizing},
 	})
 	if err != nil {
 		return nil, err
@@ -142,7 +146,8 @@ func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
 		r.Handle("/"+endpoint, metrics.Path("/"+endpoint, "", s.health.Handler(endpoint)))
 		r.Handle("/"+endpoint+"/*", s.health.Handler(endpoint))
 	}
-	measurements, err := metrics.Handler(metrics.Sources{Table: s.table, Size: s.driver.Size, Collectors: append(s.store.Collectors(), a.authentication.metrics.Collectors()...)})
+	collectors := slices.Concat(s.store.Collectors(), a.authentication.metrics.Collectors(), a.authorizing.metrics.Collectors())
+	measurements, err := metrics.Handler(metrics.Sources{Table: s.table, Size: s.driver.Size, Collectors: collectors})
 	if err != nil {
 		return nil, err
 	}

@@ -31,9 +31,7 @@ func newAuthentication(s *Server) (*authentication, error) {
 		Certificates: &auth.ClientCertificates{Roots: func() *x509.CertPool { return s.tls.ClientCAs() }, Metrics: a.metrics},
 	}
 	if !s.options.Authentication.DisableAnonymous {
-		// Until requests are authorized, strangers see what upstream's
-		// system:public-info-viewer role shows them.
-		chain.Anonymous = auth.Anonymous{Paths: []string{"/healthz", "/livez", "/readyz", "/version", "/version/"}}
+		chain.Anonymous = auth.Anonymous{}
 	}
 	a.request = chain.Authenticator()
 	return a, nil

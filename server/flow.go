@@ -34,6 +34,7 @@ func (s *Server) flow(router http.Handler) http.Handler {
 		s.deadline,
 		filters.WithWarningRecorder,
 		s.authenticate,
+		s.authorize,
 	}
 	handler := router
 	for i := len(steps) - 1; i >= 0; i-- {

@@ -12,6 +12,7 @@ import (
 	netutils "k8s.io/utils/net"
 
 	"github.com/howdah/howdah/auth"
+	"github.com/howdah/howdah/auth/authorization"
 )
 
 // Options say how one Howdah server runs. The zero value of a field means the
@@ -39,6 +40,8 @@ type Options struct {
 	EventTTL               time.Duration     // 1h
 	RuntimeConfig          map[string]string // API versions to turn on or off, as --runtime-config
 
+	Authorization authorization.Options // Node and RBAC
+
 	HistoryRetention  time.Duration // 1h
 	RequestTimeout    time.Duration // 60s, for all but watches and other long-running requests
 	MinRequestTimeout time.Duration // 30m; watches end at random between it and twice it
@@ -57,6 +60,9 @@ func (o *Options) complete() error {
 	}
 	if o.SecurePort < 0 || o.SecurePort > 65535 {
 		return fmt.Errorf("--secure-port %d is not between 0 (any free port) and 65535", o.SecurePort)
+	}
+	if err := o.Authorization.Validate(); err != nil {
+		return err
 	}
 	if o.BindAddress == nil {
 		o.BindAddress = net.IPv4zero

@@ -90,6 +90,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	if err := s.store.Start(ctx); err != nil {
 		return err
 	}
+	s.api.authorizing.start(s.store, s.api.installed.Config.Getter)
 	if s.tls, err = pki.Ensure(ctx, s.pkiOptions()); err != nil {
 		return err
 	}
@@ -196,6 +197,9 @@ func (s *Server) Stop(ctx context.Context) error {
 			close(s.api.watchesEnd)
 		}
 		errs = append(errs, s.drain(ctx))
+		if s.api != nil {
+			s.api.authorizing.stop()
+		}
 		if s.store != nil {
 			errs = append(errs, s.store.Stop(ctx))
 		}

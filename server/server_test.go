@@ -156,8 +156,8 @@ func TestMisrouted(t *testing.T) {
 		code         int
 		message      string // of the Status, or the plain body
 	}{
-		{stranger, "GET", "/api/v1/namespaces", nil, 401, "Unauthorized"},
-		{stranger, "GET", "/foo", nil, 401, "Unauthorized"},
+		{stranger, "GET", "/api/v1/namespaces", nil, 403, `namespaces is forbidden: User "system:anonymous" cannot list resource "namespaces" in API group "" at the cluster scope`},
+		{stranger, "GET", "/foo", nil, 403, `forbidden: User "system:anonymous" cannot get path "/foo"`},
 		{stranger, "GET", "/readyz", nil, 200, "ok"},
 		{admin, "GET", "/foo", nil, 404, plain},
 		{admin, "GET", "/api/v2", nil, 404, notFound},

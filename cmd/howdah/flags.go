@@ -44,6 +44,7 @@ type serverFlags struct {
 	shutdownDelayDuration time.Duration
 
 	authentication authenticationFlags
+	authorization  authorizationFlags
 
 	log logFlags
 }
@@ -74,6 +75,7 @@ func (f *serverFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.shutdownDelayDuration, "shutdown-delay-duration", 0, "how long /readyz fails before a stop refuses requests, for load balancers to notice")
 
 	f.authentication.add(flags)
+	f.authorization.add(flags)
 	f.log.add(flags)
 }
 
@@ -117,6 +119,7 @@ func (f *serverFlags) options() (server.Options, error) {
 		ServiceNodePortRange:   f.serviceNodePortRange,
 		EventTTL:               f.eventTTL,
 		RuntimeConfig:          f.runtimeConfig,
+		Authorization:          f.authorization.options(),
 		RequestTimeout:         f.requestTimeout,
 		MinRequestTimeout:      time.Duration(f.minRequestTimeout) * time.Second,
 		ShutdownDelay:          f.shutdownDelayDuration,

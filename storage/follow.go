@@ -1,0 +1,82 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+)
+
+// A Keeper keeps something up that is made from the objects of a collection.
+// Its methods are called by one goroutine at a time, in the order of history.
+// Objects may be unreadable, see [Object.Err].
+type Keeper interface {
+	// Replace is given all objects there are: at the start, and whenever the
+	// changes since the last ones can't be told any more.
+	Replace(all iter.Seq[*Object])
+	Put(o *Object)
+	Delete(key string)
+}
+
+// A Follower tells a [Keeper] of every change of a collection.
+type Follower struct {
+	collection *Collection
+	keeper     Keeper
+	at         int64 // the keeper knows everything up to it
+}
+
+// Follow gives the keeper what the collection has now. The store must have been
+// started; the changes come with [Follower.Run].
+func (c *Collection) Follow(k Keeper) *Follower {
+	f := &Follower{collection: c, keeper: k}
+	f.replace()
+	return f
+}
+
+// Run tells the keeper of the changes until ctx ends or the store is stopped. It
+// is to be called once.
+func (f *Follower) Run(ctx context.Context) {
+	const pause = 50 * time.Millisecond
+	for {
+		err := f.changes(ctx)
+		switch {
+		case ctx.Err() != nil || errors.Is(err, ErrClosed):
+			return
+		case errors.Is(err, ErrUnavailable): // history, which the cache may not need to go on
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+		}
+		f.replace()
+	}
+}
+
+func (f *Follower) replace() {
+	snapshot := f.collection.Snapshot()
+	f.keeper.Replace(func(yield func(*Object) bool) { snapshot.Scan("", "", Selection{}, yield) })
+	f.at = snapshot.Revision
+}
+
+// changes returns the error that ended the watch.
+func (f *Follower) changes(ctx context.Context) error {
+	w, err := f.collection.Watch(ctx, WatchOptions{After: f.at})
+	if err != nil {
+		return err
+	}
+	defer w.Stop()
+	for {
+		deliveries, err := w.Next(ctx)
+		if err != nil {
+			return err
+		}
+		for _, d := range deliveries {
+			if d.Type == Deleted {
+				f.keeper.Delete(d.Object.Key)
+			} else {
+				f.keeper.Put(d.Object)
+			}
+		}
+	}
+}
