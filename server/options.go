@@ -43,6 +43,7 @@ type Options struct {
 	Authorization authorization.Options // Node and RBAC
 
 	HistoryRetention  time.Duration // 1h
+	HistoryMaxBytes   int64         // size of the database above which less history is kept; 0: no limit
 	RequestTimeout    time.Duration // 60s, for all but watches and other long-running requests
 	MinRequestTimeout time.Duration // 30m; watches end at random between it and twice it
 	ShutdownDelay     time.Duration // how long /readyz fails before requests are refused

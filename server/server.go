@@ -120,6 +120,7 @@ func (s *Server) openStore(ctx context.Context) error {
 		Driver:           metrics.Driver(driver, metrics.ResourceOf(s.table)),
 		Logger:           s.log,
 		HistoryRetention: s.options.HistoryRetention,
+		MaxHistoryBytes:  s.options.HistoryMaxBytes,
 	})
 	return err
 }

@@ -25,6 +25,7 @@ type serverFlags struct {
 	dataDir           string
 	datastoreEndpoint string
 	historyRetention  time.Duration
+	historyMaxBytes   bytesFlag
 
 	bindAddress       net.IP
 	securePort        int
@@ -54,6 +55,7 @@ func (f *serverFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.dataDir, "data-dir", defaultDataDir(), "directory for certificates, the administrator's kubeconfig and the embedded database")
 	flags.StringVar(&f.datastoreEndpoint, "datastore-endpoint", "", "PostgreSQL to keep the state in, postgres://USER:PASSWORD@HOST[,HOST]/DATABASE?OPTIONS with libpq's options; empty: SQLite in --data-dir. "+endpointVariable+" in the environment sets it too")
 	flags.DurationVar(&f.historyRetention, "history-retention", time.Hour, "how long past revisions stay readable for watches and paged lists")
+	flags.Var(&f.historyMaxBytes, "history-max-bytes", "size of the database, such as 20Gi, above which past revisions are kept for a shorter time; 0: no limit")
 
 	flags.IPVar(&f.bindAddress, "bind-address", net.IPv4zero, "address to listen on; 0.0.0.0 or :: for all")
 	flags.IntVar(&f.securePort, "secure-port", 6443, "port to listen on, HTTPS only; 0 takes a free one")
@@ -107,6 +109,7 @@ func (f *serverFlags) options() (server.Options, error) {
 		DataDir:                f.dataDir,
 		DatastoreEndpoint:      endpoint,
 		HistoryRetention:       f.historyRetention,
+		HistoryMaxBytes:        int64(f.historyMaxBytes),
 		BindAddress:            f.bindAddress,
 		SecurePort:             f.securePort,
 		AdvertiseAddress:       f.advertiseAddress,

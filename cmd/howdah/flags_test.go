@@ -20,7 +20,7 @@ func TestServerFlags(t *testing.T) {
 	t.Setenv(endpointVariable, "")
 	f, err := parse(t, "--data-dir=/data", "--tls-san=a.example.org,192.0.2.1", "--tls-san=b.example.org",
 		"--service-cluster-ip-range=10.96.0.0/16,fd00::/112", "--service-node-port-range=30000-30099",
-		"--runtime-config=api/alpha=true,batch/v1=false", "--min-request-timeout=60")
+		"--runtime-config=api/alpha=true,batch/v1=false", "--min-request-timeout=60", "--history-max-bytes=20Gi")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestServerFlags(t *testing.T) {
 	}
 	if len(o.TLSSANs) != 3 || len(o.ServiceClusterIPRanges) != 2 || o.ServiceNodePortRange.Size != 100 ||
 		o.RuntimeConfig["api/alpha"] != "true" || o.RuntimeConfig["batch/v1"] != "false" || o.MinRequestTimeout != time.Minute ||
-		o.SecurePort != 6443 || o.EventTTL != time.Hour || o.DatastoreEndpoint != "" {
+		o.HistoryMaxBytes != 20<<30 || o.SecurePort != 6443 || o.EventTTL != time.Hour || o.DatastoreEndpoint != "" {
 		t.Errorf("%+v", o)
 	}
 

@@ -2,7 +2,9 @@ package health
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -57,7 +59,11 @@ func (c *Checks) serveAll(w http.ResponseWriter, r *http.Request, endpoint strin
 		if err := check.run(r.Context()); err != nil {
 			failed = true
 			slis.ObserveHealthcheck(r.Context(), check.name, endpoint, slis.Error)
-			c.log.Info("health check failed", "endpoint", endpoint, "check", check.name, "err", err)
+			level := slog.LevelInfo
+			if errors.Is(err, errNotFinished) {
+				level = slog.LevelDebug
+			}
+			c.log.Log(r.Context(), level, "health check failed", "endpoint", endpoint, "check", check.name, "err", err)
 			fmt.Fprintf(&report, "[-]%s failed: reason withheld\n", check.name)
 			continue
 		}
