@@ -136,7 +136,7 @@ func TestClients(t *testing.T) {
 				t.Errorf("metadata %v", partial)
 			}
 		})
-	})
+	}, alone)
 }
 
 // must ends the test when a call fails: must(call())(t).
@@ -348,7 +348,7 @@ func TestInformers(t *testing.T) {
 				t.Errorf("%s: %d lists and %d watch lists after the restart, want no more", kind, lists, watchLists)
 			}
 		}
-	})
+	}, alone)
 }
 
 // TestWatchAcrossRestarts writes without pause while the watched server is
@@ -420,7 +420,7 @@ func TestWatchAcrossRestarts(t *testing.T) {
 				t.Fatalf("event %d of %d did not come", i, writes)
 			}
 		}
-	})
+	}, alone)
 }
 
 // TestSelectors compares what selectors choose with what the client chooses.

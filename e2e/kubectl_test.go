@@ -6,17 +6,21 @@ import (
 	"github.com/howdah/howdah/storage/storagetest"
 )
 
-// targets are the ways to run Howdah that must not differ for a client.
-func targets(t *testing.T, test func(t *testing.T, c *cluster)) {
+// alone makes nothing act on a test's objects but the test.
+const alone = "--controllers="
+
+// targets are the ways to run Howdah that must not differ for a client; flags
+// are those of the servers.
+func targets(t *testing.T, test func(t *testing.T, c *cluster), flags ...string) {
 	t.Run("sqlite", func(t *testing.T) {
-		test(t, &cluster{servers: []*server{newServer(t, "")}})
+		test(t, &cluster{servers: []*server{newServer(t, "", flags...)}})
 	})
 	t.Run("postgres", func(t *testing.T) {
-		test(t, &cluster{servers: []*server{newServer(t, storagetest.Postgres(t))}})
+		test(t, &cluster{servers: []*server{newServer(t, storagetest.Postgres(t), flags...)}})
 	})
 	t.Run("two", func(t *testing.T) {
 		database := storagetest.Postgres(t)
-		test(t, &cluster{servers: []*server{newServer(t, database), newServer(t, database)}})
+		test(t, &cluster{servers: []*server{newServer(t, database, flags...), newServer(t, database, flags...)}})
 	})
 }
 

@@ -26,14 +26,15 @@ type server struct {
 	dir      string
 	endpoint string // PostgreSQL; empty: SQLite
 	port     int    // 0 until the first start
+	flags    []string
 	process  *exec.Cmd
 	log      lockedBuffer
 }
 
 // newServer starts a server that is stopped when the test ends.
-func newServer(t *testing.T, endpoint string) *server {
+func newServer(t *testing.T, endpoint string, flags ...string) *server {
 	t.Helper()
-	s := &server{t: t, dir: t.TempDir(), endpoint: endpoint}
+	s := &server{t: t, dir: t.TempDir(), endpoint: endpoint, flags: flags}
 	s.start()
 	t.Cleanup(func() {
 		if s.process != nil {
@@ -54,8 +55,8 @@ var ready = regexp.MustCompile(`ready on port (\d+)`)
 // start returns when the server says that it is ready. It keeps its port.
 func (s *server) start() {
 	s.t.Helper()
-	s.process = exec.Command(howdah, "server", "--data-dir", s.dir, "--bind-address", "127.0.0.1",
-		"--secure-port", strconv.Itoa(s.port), "--datastore-endpoint", s.endpoint, "--log-level", "debug")
+	s.process = exec.Command(howdah, append([]string{"server", "--data-dir", s.dir, "--bind-address", "127.0.0.1",
+		"--secure-port", strconv.Itoa(s.port), "--datastore-endpoint", s.endpoint, "--log-level", "debug"}, s.flags...)...)
 	s.process.Stderr = &s.log
 	stdout, err := s.process.StdoutPipe()
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/howdah/howdah/auth"
 	"github.com/howdah/howdah/auth/authorization"
+	"github.com/howdah/howdah/controllers"
 )
 
 // Options say how one Howdah server runs. The zero value of a field means the
@@ -48,6 +49,10 @@ type Options struct {
 	MinRequestTimeout time.Duration // 30m; watches end at random between it and twice it
 	ShutdownDelay     time.Duration // how long /readyz fails before requests are refused
 	ShutdownTimeout   time.Duration // 10s, for what is under way when stopping
+
+	// Controllers say what the controllers do that run in this server while it
+	// leads; nil: none run.
+	Controllers *controllers.Options
 
 	Logger *slog.Logger // slog.Default()
 }

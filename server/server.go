@@ -42,6 +42,7 @@ type Server struct {
 	api        *api
 	http       *http.Server
 	kubeconfig string
+	components *components
 
 	started  bool
 	failed   chan error  // the listener broke
@@ -98,7 +99,11 @@ func (s *Server) Start(ctx context.Context) (err error) {
 		return err
 	}
 	s.serve()
-	return s.api.start(ctx)
+	if err := s.api.start(ctx); err != nil {
+		return err
+	}
+	s.components, err = startComponents(s)
+	return err
 }
 
 // Port is the one the server listens on.
@@ -175,9 +180,9 @@ func (s *Server) serve() {
 	}()
 }
 
-// Stop stops in this order, each step with a bound: not ready, no new
-// requests, background loops, watches, requests under way, writes under way,
-// the database. It may be called twice.
+// Stop stops in this order, each step with a bound: not ready, components such
+// as the controllers, no new requests, background loops, watches, requests
+// under way, writes under way, the database. It may be called twice.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Do(func() {
 		s.health.ShuttingDown()
@@ -190,6 +195,9 @@ func (s *Server) Stop(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, s.options.ShutdownTimeout)
 		defer cancel()
 		var errs []error
+		if s.components != nil {
+			errs = append(errs, s.components.stop(ctx))
+		}
 		if s.api != nil {
 			errs = append(errs, s.api.stop(ctx))
 		}

@@ -75,6 +75,19 @@ func (p *TLS) cluster(port int) (*clientcmdapi.Cluster, error) {
 	return cluster, nil
 }
 
+// RootCA are the certificates, in PEM, by which clients trust this server. It is
+// empty if the system's authorities vouch for the user's certificate.
+func (p *TLS) RootCA() ([]byte, error) {
+	if p.options.CertFile == "" {
+		return p.authority.certPEM, nil
+	}
+	serving, err := p.serving.certificate()
+	if err != nil {
+		return nil, err
+	}
+	return trustAnchors(serving), nil
+}
+
 // trustAnchors are what a client must trust to accept the user's serving
 // certificate: nothing if the system's authorities vouch for it, else the
 // authorities that came with it, else the certificate itself.

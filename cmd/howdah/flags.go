@@ -46,6 +46,7 @@ type serverFlags struct {
 
 	authentication authenticationFlags
 	authorization  authorizationFlags
+	controllers    controllerFlags
 
 	log logFlags
 }
@@ -78,6 +79,7 @@ func (f *serverFlags) add(flags *pflag.FlagSet) {
 
 	f.authentication.add(flags)
 	f.authorization.add(flags)
+	f.controllers.add(flags)
 	f.log.add(flags)
 }
 
@@ -105,7 +107,12 @@ func (f *serverFlags) options() (server.Options, error) {
 	if f.shutdownDelayDuration < 0 {
 		return server.Options{}, errors.New("--shutdown-delay-duration can't be negative")
 	}
+	controllers, err := f.controllers.options()
+	if err != nil {
+		return server.Options{}, err
+	}
 	return server.Options{
+		Controllers:            controllers,
 		DataDir:                f.dataDir,
 		DatastoreEndpoint:      endpoint,
 		HistoryRetention:       f.historyRetention,

@@ -37,6 +37,6 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newServer(), newMigrate(), newVersion())
+	root.AddCommand(newServer(), newControllerManager(), newMigrate(), newVersion())
 	return root
 }

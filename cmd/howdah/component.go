@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/leaderelection"
+
+	"github.com/howdah/howdah/component"
+)
+
+// run works as the flags say, beside the port for health and metrics, until ctx
+// ends.
+func (f *componentFlags) run(ctx context.Context, client kubernetes.Interface, log *slog.Logger, work func(context.Context) error) error {
+	serving, watchDog := f.endpoint(client, log)
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return serving.Serve(ctx) })
+	all.Go(func() error {
+		if !f.leaderElect {
+			return work(ctx)
+		}
+		f.election.WatchDog = watchDog
+		return component.Lead(ctx, client, f.election, log, work)
+	})
+	return all.Wait()
+}
+
+// contextCheck is the election's health check in the form of ours.
+func contextCheck(check *leaderelection.HealthzAdaptor) func(context.Context) error {
+	return func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "/healthz", http.NoBody)
+		if err != nil {
+			return err
+		}
+		return check.Check(request)
+	}
+}

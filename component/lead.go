@@ -1,0 +1,130 @@
+package component
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	_ "k8s.io/component-base/metrics/prometheus/clientgo/leaderelection" // leader_election_master_status
+)
+
+// Election says how candidates agree on the one that works. The defaults are
+// those of upstream's components
+// (https://kubernetes.io/docs/concepts/architecture/leases/#leader-election).
+type Election struct {
+	Namespace string // "kube-system"
+	Name      string // of the Lease, such as "kube-controller-manager"
+	Identity  string // of this candidate; by default the host's name and something unique
+
+	LeaseDuration time.Duration // 15s; a leader that is silent for that long is replaced
+	RenewDeadline time.Duration // 10s; a leader that can't renew for that long gives up
+	RetryPeriod   time.Duration // 2s between attempts
+
+	// WatchDog fails the health check of a leader that doesn't renew; may be nil.
+	WatchDog *leaderelection.HealthzAdaptor
+}
+
+func (e *Election) complete() error {
+	if e.Namespace == "" {
+		e.Namespace = metav1.NamespaceSystem
+	}
+	if e.Identity == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("find a name for this candidate: %w", err)
+		}
+		e.Identity = host + "_" + uuid.NewString()
+	}
+	e.LeaseDuration = cmp.Or(e.LeaseDuration, 15*time.Second)
+	e.RenewDeadline = cmp.Or(e.RenewDeadline, 10*time.Second)
+	e.RetryPeriod = cmp.Or(e.RetryPeriod, 2*time.Second)
+	return nil
+}
+
+// Lead runs work while this candidate is the leader, until ctx ends. When the
+// lease is lost, work's context ends, Lead waits for work, and stands for
+// election again. When ctx ends, Lead waits for work and gives the lease back,
+// so that another candidate takes over at once and never beside it.
+//
+// work must return when its context ends. If it returns before, Lead returns
+// its error.
+func Lead(ctx context.Context, client kubernetes.Interface, election Election, log *slog.Logger, work func(context.Context) error) error {
+	if err := election.complete(); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		if err := leadOnce(ctx, client, election, log, work); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leadOnce returns when ctx ended, the lease was lost, or work returned.
+func leadOnce(ctx context.Context, client kubernetes.Interface, election Election, log *slog.Logger, work func(context.Context) error) error {
+	// The election outlives ctx until work has stopped: only then may the
+	// lease be given back.
+	electing, resign := context.WithCancel(context.WithoutCancel(ctx))
+	defer resign()
+	leading, done := make(chan context.Context, 1), make(chan struct{})
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock: &resourcelock.LeaseLock{
+			LeaseMeta:  metav1.ObjectMeta{Namespace: election.Namespace, Name: election.Name},
+			Client:     client.CoordinationV1(),
+			LockConfig: resourcelock.ResourceLockConfig{Identity: election.Identity},
+		},
+		LeaseDuration:   election.LeaseDuration,
+		RenewDeadline:   election.RenewDeadline,
+		RetryPeriod:     election.RetryPeriod,
+		WatchDog:        election.WatchDog,
+		ReleaseOnCancel: true,
+		Name:            election.Name,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(ctx context.Context) { leading <- ctx },
+			OnStoppedLeading: func() {},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("elect a leader by the lease %s/%s: %w", election.Namespace, election.Name, err)
+	}
+	if election.WatchDog != nil {
+		election.WatchDog.SetLeaderElection(elector)
+	}
+	go func() {
+		defer close(done)
+		elector.Run(electing)
+	}()
+	defer func() {
+		resign()
+		<-done
+	}()
+
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-done:
+		return nil
+	case led := <-leading:
+		log.Debug("leading", "lease", election.Name, "identity", election.Identity)
+		working, stop := context.WithCancel(ctx)
+		defer stop()
+		defer context.AfterFunc(led, stop)()
+		err := work(working)
+		if led.Err() != nil && ctx.Err() == nil {
+			log.Warn("lost the lease, standing for election again", "lease", election.Name)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+}

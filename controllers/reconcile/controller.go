@@ -1,0 +1,195 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/utils/clock"
+
+	"github.com/howdah/howdah/component"
+)
+
+// Given is what a controller works with.
+type Given struct {
+	// Config makes clients with the controller's own identity, where Client and
+	// Metadata aren't enough.
+	Config   *rest.Config
+	Client   kubernetes.Interface
+	Metadata metadata.Interface
+	// Informers are shared by all controllers of the process; their objects
+	// must not be changed and have no managedFields.
+	Informers *component.SharedInformers
+	Clock     clock.WithTickerAndDelayedExecution
+	Log       *slog.Logger
+}
+
+// Setup registers what a controller does. It runs again after each panic.
+type Setup func(*Controller) error
+
+// A Controller is one life of a controller.
+type Controller struct {
+	Given
+	name     string
+	handlers []registration
+	loops    []func(context.Context)
+	ends     []func() // what to undo, last first
+
+	events struct {
+		once        sync.Once
+		broadcaster record.EventBroadcaster
+	}
+	fail context.CancelCauseFunc
+}
+
+type registration struct {
+	informer cache.SharedInformer
+	handle   cache.ResourceEventHandlerRegistration
+}
+
+// Name is the controller's name, as in --controllers.
+func (c *Controller) Name() string { return c.name }
+
+// Handle calls the handler for what the informer tells, from everything there
+// is on. Loops and workers start once it has been told of that.
+func (c *Controller) Handle(informer cache.SharedIndexInformer, handler cache.ResourceEventHandler) error {
+	handle, err := informer.AddEventHandler(&guarded{c, handler})
+	if err != nil {
+		return fmt.Errorf("%s: handle an informer's events: %w", c.name, err)
+	}
+	c.handlers = append(c.handlers, registration{informer, handle})
+	return nil
+}
+
+// Need makes loops and workers wait until the informer is filled.
+func (c *Controller) Need(informers ...cache.SharedIndexInformer) error {
+	for _, informer := range informers {
+		if err := c.Handle(informer, cache.ResourceEventHandlerFuncs{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Loop runs a function once the informers are filled. It must return when its
+// context ends.
+func (c *Controller) Loop(run func(context.Context)) { c.loops = append(c.loops, run) }
+
+// Every runs a function now and then at the clock's interval, which must be
+// positive, counted from its start.
+func (c *Controller) Every(interval time.Duration, run func(context.Context)) {
+	c.Loop(func(ctx context.Context) {
+		ticks := c.Clock.NewTicker(interval)
+		defer ticks.Stop()
+		for {
+			run(ctx)
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticks.C():
+			}
+		}
+	})
+}
+
+// OnEnd runs a function when this life ends, after all loops have returned.
+func (c *Controller) OnEnd(undo func()) { c.ends = append(c.ends, undo) }
+
+// Recorder writes events of a source component with the controller's identity.
+func (c *Controller) Recorder(component string) record.EventRecorder {
+	return c.RecorderFor(scheme.Scheme, component)
+}
+
+// RecorderFor is Recorder for objects of another scheme.
+func (c *Controller) RecorderFor(objects *runtime.Scheme, component string) record.EventRecorder {
+	c.events.once.Do(func() {
+		c.events.broadcaster = record.NewBroadcaster()
+		c.events.broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: c.Client.CoreV1().Events("")})
+		c.OnEnd(c.events.broadcaster.Shutdown)
+	})
+	return c.events.broadcaster.NewRecorder(objects, corev1.EventSource{Component: component})
+}
+
+// live sets the controller up and runs it until ctx ends or something panics,
+// whose error it returns.
+func (c *Controller) live(ctx context.Context, setup Setup) (err error) {
+	ctx, c.fail = context.WithCancelCause(ctx)
+	defer func() {
+		c.fail(nil)
+		for _, r := range c.handlers {
+			_ = r.informer.RemoveEventHandler(r.handle) // fails only for handlers of other informers
+		}
+		for i := len(c.ends) - 1; i >= 0; i-- {
+			c.ends[i]()
+		}
+	}()
+	c.guard(func() { err = setup(c) })
+	if err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	c.Informers.Run()
+	synced := make([]cache.DoneChecker, 0, len(c.handlers))
+	for _, r := range c.handlers {
+		synced = append(synced, r.handle.HasSyncedChecker())
+	}
+	if !cache.WaitFor(ctx, "", synced...) {
+		return context.Cause(ctx)
+	}
+	c.Log.Debug("controller works", "controller", c.name)
+	var running sync.WaitGroup
+	for _, loop := range c.loops {
+		running.Go(func() { c.guard(func() { loop(ctx) }) })
+	}
+	<-ctx.Done()
+	running.Wait()
+	return context.Cause(ctx)
+}
+
+// panicked is what ends a life early.
+type panicked struct {
+	cause any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.cause) }
+
+// guard runs a part of the controller; its panic ends the controller's life.
+func (c *Controller) guard(run func()) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			c.fail(&panicked{cause, debug.Stack()})
+		}
+	}()
+	run()
+}
+
+// guarded keeps a handler's panic from the informer, which others share.
+type guarded struct {
+	c       *Controller
+	handler cache.ResourceEventHandler
+}
+
+func (g *guarded) OnAdd(object any, initial bool) {
+	g.c.guard(func() { g.handler.OnAdd(object, initial) })
+}
+
+func (g *guarded) OnUpdate(before, after any) {
+	g.c.guard(func() { g.handler.OnUpdate(before, after) })
+}
+
+func (g *guarded) OnDelete(object any) { g.c.guard(func() { g.handler.OnDelete(object) }) }
