@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/howdah/howdah/auth/serviceaccount"
 	"github.com/howdah/howdah/server/admission"
 	"github.com/howdah/howdah/server/bootstrap"
 	"github.com/howdah/howdah/server/builtin"
@@ -58,6 +59,7 @@ func newAPI(s *Server) (*api, error) {
 		watchesEnd: make(chan struct{}),
 		loopsEnd:   make(chan struct{}),
 	}
+	a.authentication = newAuthentication(s.options.Authentication)
 	self := loopback.Config(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }),
 		&user.DefaultInfo{Name: user.APIServerUser, Groups: []string{user.SystemPrivilegedGroup, user.AllAuthenticated}})
 	self.UserAgent = "kube-apiserver" // who changed what, in managedFields, is upstream's name
@@ -67,9 +69,6 @@ func newAPI(s *Server) (*api, error) {
 	}
 	a.informers = informers.NewSharedInformerFactory(client, 10*time.Minute) // upstream's; some of its controllers count on a resync
 
-	if a.authentication, err = newAuthentication(s); err != nil {
-		return nil, err
-	}
 	factory, err := objects.NewStorageFactory()
 	if err != nil {
 		return nil, fmt.Errorf("learn how resources are stored: %w", err)
@@ -81,9 +80,10 @@ func newAPI(s *Server) (*api, error) {
 	if a.authorizing, err = newAuthorizing(s); err != nil {
 		return nil, err
 	}
+	getter := objects.NewGetter(s.store, factory)
 	a.installed, err = builtin.Install(a.table, builtin.Config{
 		APIs:         apis,
-		Getter:       objects.NewGetter(s.store, factory),
+		Getter:       getter,
 		Authorizer:   a.authorizing,
 		Loopback:     self,
 		Informers:    a.informers,
@@ -91,12 +91,14 @@ func newAPI(s *Server) (*api, error) {
 		NodePorts:    s.options.ServiceNodePortRange,
 		EventTTL:     s.options.EventTTL,
 
-		Authenticator: a.authentication.request,
-		APIAudiences:  a.authentication.audiences,
+		Authenticator:   a.authentication,
+		APIAudiences:    a.authentication.audiences,
+		ServiceAccounts: a.authentication.serviceAccounts(),
 	})
 	if err != nil {
 		return nil, err
 	}
+	a.authentication.reads(s.store, getter, a.installed.Client, s.log)
 	a.bootstrap, err = bootstrap.New(bootstrap.Config{
 		Installed:  a.installed,
 		Logger:     s.log,
@@ -146,7 +148,7 @@ func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
 		r.Handle("/"+endpoint, metrics.Path("/"+endpoint, "", s.health.Handler(endpoint)))
 		r.Handle("/"+endpoint+"/*", s.health.Handler(endpoint))
 	}
-	collectors := slices.Concat(s.store.Collectors(), a.authentication.metrics.Collectors(), a.authorizing.metrics.Collectors())
+	collectors := slices.Concat(s.store.Collectors(), a.authentication.collectors(), a.authorizing.metrics.Collectors())
 	measurements, err := metrics.Handler(metrics.Sources{Table: s.table, Size: s.driver.Size, Collectors: collectors})
 	if err != nil {
 		return nil, err
@@ -156,6 +158,8 @@ func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
 	r.Handle("/version", release)
 	r.Handle("/version/", release)
 	r.Handle("/openapi/*", documents)
+	r.Get(serviceaccount.ConfigurationPath, a.authentication.serveConfiguration)
+	r.Get(serviceaccount.KeysPath, a.authentication.serveKeys)
 	for _, path := range []string{"/api", "/api/{version}", "/apis", "/apis/{group}", "/apis/{group}/{version}"} {
 		r.Handle(path, groups)
 		r.Handle(path+"/", groups)

@@ -1,11 +1,9 @@
 package server
 
 import (
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,26 +14,6 @@ import (
 	"github.com/howdah/howdah/server/encode"
 	"github.com/howdah/howdah/server/loopback"
 )
-
-// authentication is how this server finds out who is calling.
-type authentication struct {
-	request   authenticator.Request
-	audiences authenticator.Audiences
-	metrics   *auth.Metrics
-}
-
-// newAuthentication wires the ways that the options name. Nothing is read yet.
-func newAuthentication(s *Server) (*authentication, error) {
-	a := &authentication{audiences: s.options.Authentication.APIAudiences, metrics: auth.NewMetrics()}
-	chain := auth.Chain{
-		Certificates: &auth.ClientCertificates{Roots: func() *x509.CertPool { return s.tls.ClientCAs() }, Metrics: a.metrics},
-	}
-	if !s.options.Authentication.DisableAnonymous {
-		chain.Anonymous = auth.Anonymous{}
-	}
-	a.request = chain.Authenticator()
-	return a, nil
-}
 
 // authenticate is the step of the flow that says who is calling, or answers 401.
 // Our own components say so themselves. Credentials end here: no later step and
@@ -52,7 +30,7 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 		if len(a.audiences) > 0 {
 			asked = r.WithContext(authenticator.WithAudiences(r.Context(), a.audiences))
 		}
-		response, ok, err := a.request.AuthenticateRequest(asked)
+		response, ok, err := a.AuthenticateRequest(asked)
 		if ok && err == nil && !acceptable(a.audiences, response.Audiences) {
 			ok, err = false, fmt.Errorf("unable to match the audience: %v , accepted: %v", response.Audiences, a.audiences)
 		}
@@ -64,7 +42,8 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 			return
 		}
 		a.metrics.Attempt(response.User, nil, took)
-		removeCredentials(r.Header)
+		r.Header.Del("Authorization")
+		s.options.Authentication.FrontProxy.RemoveHeaders(r.Header)
 		if r.ProtoMajor == 2 && auth.IsAnonymous(response.User) {
 			closeConnection(w)
 		}
@@ -93,11 +72,3 @@ func (s *Server) unauthorized(w http.ResponseWriter, r *http.Request, err error)
 // closeConnection ends an HTTP/2 connection after this request: it is too good a
 // tool for flooding to be left to strangers (CVE-2023-44487).
 func closeConnection(w http.ResponseWriter) { w.Header().Set("Connection", "close") }
-
-func removeCredentials(header http.Header) {
-	for name := range header {
-		if name == "Authorization" || strings.HasPrefix(name, "X-Remote-") {
-			delete(header, name)
-		}
-	}
-}

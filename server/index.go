@@ -11,6 +11,7 @@ import (
 // index lists the paths that this server has.
 func (a *api) index(w http.ResponseWriter, _ *http.Request) {
 	paths := []string{"/apis", "/apis/", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/readyz", "/version"}
+	paths = append(paths, a.authentication.paths()...)
 	for _, group := range a.table.Groups() {
 		for _, v := range group.Versions {
 			if group.Name == "" {

@@ -70,6 +70,9 @@ func (o *Options) complete() error {
 	if err := o.Authorization.Validate(); err != nil {
 		return err
 	}
+	if err := o.Authentication.Complete(); err != nil {
+		return err
+	}
 	if o.BindAddress == nil {
 		o.BindAddress = net.IPv4zero
 	}

@@ -98,6 +98,9 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	if s.kubeconfig, err = s.tls.WriteAdminKubeconfig(s.Port()); err != nil {
 		return err
 	}
+	if err := s.api.authentication.open(ctx, s); err != nil {
+		return err
+	}
 	s.serve()
 	if err := s.api.start(ctx); err != nil {
 		return err
@@ -151,6 +154,7 @@ func (s *Server) pkiOptions() pki.Options {
 		CertFile:         s.options.TLSCertFile,
 		KeyFile:          s.options.TLSPrivateKeyFile,
 		ClientCAFile:     s.options.ClientCAFile,
+		ProxyCAFile:      s.options.Authentication.FrontProxy.ClientCAFile,
 		Logger:           s.log,
 	}
 	if s.options.DatastoreEndpoint != "" {

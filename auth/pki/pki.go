@@ -35,6 +35,7 @@ type Options struct {
 
 	CertFile, KeyFile string // the user's own serving certificate
 	ClientCAFile      string // authorities accepted besides ours
+	ProxyCAFile       string // authorities of front proxies; empty: there are none
 
 	// Shared keeps the authority for all servers of a database; nil: only in Dir.
 	Shared Shared
@@ -59,7 +60,8 @@ type TLS struct {
 	log       *slog.Logger
 	authority *authority
 	serving   servingSource
-	clientCAs *clientCAs
+	clientCAs *authorities
+	proxyCAs  *authorities // nil: no front proxies
 }
 
 // servingSource gives the serving certificate for a new connection.
@@ -88,8 +90,13 @@ func Ensure(ctx context.Context, options Options) (*TLS, error) {
 	if p.authority, err = ensureAuthority(ctx, dir, options.Shared, options.Now); err != nil {
 		return nil, err
 	}
-	if p.clientCAs, err = newClientCAs(p.authority, options.ClientCAFile, p.log, options.Now); err != nil {
+	if p.clientCAs, err = newAuthorities(p.authority.cert, options.ClientCAFile, "client-ca-file", p.log, options.Now); err != nil {
 		return nil, err
+	}
+	if options.ProxyCAFile != "" {
+		if p.proxyCAs, err = newAuthorities(nil, options.ProxyCAFile, "requestheader-client-ca-file", p.log, options.Now); err != nil {
+			return nil, err
+		}
 	}
 	if options.CertFile != "" {
 		p.serving, err = newUserServing(options.CertFile, options.KeyFile, p.log, options.Now)
@@ -121,13 +128,38 @@ func (p *TLS) ServerTLS() *tls.Config {
 	// current ones; clients choose a certificate by them.
 	listener.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		current := config.Clone()
-		current.ClientCAs = p.ClientCAs()
+		current.ClientCAs = p.handshakeCAs()
 		return current, nil
 	}
 	return listener
 }
 
 // ClientCAs are the authorities whose client certificates are accepted.
-func (p *TLS) ClientCAs() *x509.CertPool {
-	return p.clientCAs.pool()
+func (p *TLS) ClientCAs() *x509.CertPool { return p.clientCAs.get().pool }
+
+// ClientCAsPEM are the same as certificates in PEM.
+func (p *TLS) ClientCAsPEM() []byte { return p.clientCAs.get().pem }
+
+// ProxyCAs are the authorities of front proxies. It must not be called when
+// there are none.
+func (p *TLS) ProxyCAs() *x509.CertPool { return p.proxyCAs.get().pool }
+
+// ProxyCAsPEM are the same as certificates in PEM; nil if there are none.
+func (p *TLS) ProxyCAsPEM() []byte {
+	if p.proxyCAs == nil {
+		return nil
+	}
+	return p.proxyCAs.get().pem
+}
+
+// handshakeCAs are those that a client is told of, to choose its certificate.
+func (p *TLS) handshakeCAs() *x509.CertPool {
+	if p.proxyCAs == nil {
+		return p.ClientCAs()
+	}
+	all := p.ClientCAs().Clone()
+	for _, authority := range p.proxyCAs.get().certs {
+		all.AddCert(authority)
+	}
+	return all
 }
