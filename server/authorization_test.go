@@ -388,4 +388,3 @@ func TestModesOfAServer(t *testing.T) {
 		t.Errorf("an unknown mode: %v", err)
 	}
 }
-

@@ -105,6 +105,18 @@ func TestUsersChangesStay(t *testing.T) {
 	role.Rules = append(role.Rules[1:], added)
 	must(t, second(s.client.RbacV1().ClusterRoles().Update(ctx, role, metav1.UpdateOptions{})))
 
+	// One that is protected stays as it is, and so does a protected binding.
+	protected, err := s.client.RbacV1().ClusterRoles().Get(ctx, "system:discovery", metav1.GetOptions{})
+	must(t, err)
+	protected.Annotations[rbacv1.AutoUpdateAnnotationKey] = "false"
+	protected.Rules = nil
+	must(t, second(s.client.RbacV1().ClusterRoles().Update(ctx, protected, metav1.UpdateOptions{})))
+	binding, err := s.client.RbacV1().ClusterRoleBindings().Get(ctx, "system:public-info-viewer", metav1.GetOptions{})
+	must(t, err)
+	binding.Annotations[rbacv1.AutoUpdateAnnotationKey] = "false"
+	binding.Subjects = nil
+	must(t, second(s.client.RbacV1().ClusterRoleBindings().Update(ctx, binding, metav1.UpdateOptions{})))
+
 	schema, err := s.client.FlowcontrolV1().FlowSchemas().Get(ctx, "kube-scheduler", metav1.GetOptions{})
 	must(t, err)
 	schema.Annotations["apf.kubernetes.io/autoupdate-spec"] = "false"
@@ -133,6 +145,13 @@ func TestUsersChangesStay(t *testing.T) {
 	}
 	role, err = s.client.RbacV1().ClusterRoles().Get(ctx, "system:node-proxier", metav1.GetOptions{})
 	must(t, err)
+	protected, err = s.client.RbacV1().ClusterRoles().Get(ctx, "system:discovery", metav1.GetOptions{})
+	must(t, err)
+	binding, err = s.client.RbacV1().ClusterRoleBindings().Get(ctx, "system:public-info-viewer", metav1.GetOptions{})
+	must(t, err)
+	if len(protected.Rules)+len(binding.Subjects) > 0 {
+		t.Errorf("what autoupdate protects was updated: %v %v", protected.Rules, binding.Subjects)
+	}
 	may := func(verb, resource string) bool {
 		return slices.ContainsFunc(role.Rules, func(r rbacv1.PolicyRule) bool {
 			return slices.Contains(r.Resources, resource) && slices.Contains(r.Verbs, verb)
