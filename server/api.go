@@ -113,14 +113,23 @@ func newAPI(s *Server) (*api, error) {
 	for _, hook := range a.bootstrap.Hooks() {
 		a.hooks[hook] = s.health.AddHook(hook)
 	}
-	chain, err := admission.New(client, a.informers, a.authorizing, a.loopsEnd)
+	a.hooks[admission.Hook] = s.health.AddHook(admission.Hook)
+	chain, err := admission.New(admission.Config{
+		Options:    s.options.Admission,
+		Loopback:   self,
+		Informers:  a.informers,
+		Objects:    getter,
+		APIs:       apis,
+		Authorizer: a.authorizing,
+		Stop:       a.loopsEnd,
+	})
 	if err != nil {
 		return nil, err
 	}
 	router, err := a.router(s, &dispatch{
 		table: a.table,
 		read:  read.Deps{Store: s.store, MinRequestTimeout: s.options.MinRequestTimeout, Stopping: a.watchesEnd},
-		write: write.Deps{Admission: chain, Authorizer: a.authorizing},
+		write: write.Deps{Admission: chain, Authorizer: a.authorizing, Equivalents: a.table},
 	})
 	if err != nil {
 		return nil, err
@@ -175,6 +184,8 @@ func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
 // server is ready.
 func (a *api) start(ctx context.Context) error {
 	a.informers.Start(a.loopsEnd)
+	a.informers.WaitForCacheSync(ctx.Done()) // plugins look again for theirs only every 100 ms
+	a.hooks[admission.Hook]()
 	if err := a.bootstrap.Run(ctx, func(hook string) { a.hooks[hook]() }); err != nil {
 		return fmt.Errorf("make what every cluster has: %w", err)
 	}

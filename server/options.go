@@ -14,6 +14,7 @@ import (
 	"github.com/howdah/howdah/auth"
 	"github.com/howdah/howdah/auth/authorization"
 	"github.com/howdah/howdah/controllers"
+	"github.com/howdah/howdah/server/admission"
 )
 
 // Options say how one Howdah server runs. The zero value of a field means the
@@ -40,6 +41,7 @@ type Options struct {
 	ServiceNodePortRange   utilnet.PortRange // 30000-32767
 	EventTTL               time.Duration     // 1h
 	RuntimeConfig          map[string]string // API versions to turn on or off, as --runtime-config
+	Admission              admission.Options
 
 	Authorization authorization.Options // Node and RBAC
 

@@ -39,6 +39,7 @@ type serverFlags struct {
 	serviceNodePortRange  utilnet.PortRange
 	eventTTL              time.Duration
 	runtimeConfig         cliflag.ConfigurationMap
+	admission             admissionFlags
 
 	requestTimeout        time.Duration
 	minRequestTimeout     int
@@ -72,6 +73,8 @@ func (f *serverFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.eventTTL, "event-ttl", time.Hour, "how long events are kept")
 	f.runtimeConfig = cliflag.ConfigurationMap{}
 	flags.Var(&f.runtimeConfig, "runtime-config", "API versions to turn on or off, such as api/alpha=true or batch/v1=false")
+
+	f.admission.add(flags)
 
 	flags.DurationVar(&f.requestTimeout, "request-timeout", time.Minute, "bound of a request, other than a watch")
 	flags.IntVar(&f.minRequestTimeout, "min-request-timeout", 1800, "seconds after which watches end at the earliest; each takes a random time between it and twice it")
@@ -111,6 +114,10 @@ func (f *serverFlags) options() (server.Options, error) {
 	if err != nil {
 		return server.Options{}, err
 	}
+	admissionOptions, err := f.admission.options()
+	if err != nil {
+		return server.Options{}, err
+	}
 	return server.Options{
 		Controllers:            controllers,
 		DataDir:                f.dataDir,
@@ -130,6 +137,7 @@ func (f *serverFlags) options() (server.Options, error) {
 		EventTTL:               f.eventTTL,
 		RuntimeConfig:          f.runtimeConfig,
 		Authorization:          f.authorization.options(),
+		Admission:              admissionOptions,
 		RequestTimeout:         f.requestTimeout,
 		MinRequestTimeout:      time.Duration(f.minRequestTimeout) * time.Second,
 		ShutdownDelay:          f.shutdownDelayDuration,

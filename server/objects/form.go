@@ -129,15 +129,31 @@ func (f form) decode(o *storage.Object, into runtime.Object) error {
 	if f.native == nil {
 		return f.decodeBytes(o.Value, into)
 	}
-	object, err := f.native.scheme.New(f.kind)
+	object, err := f.decodeStored(o)
 	if err != nil {
 		return err
 	}
+	return f.native.convertor.Convert(object, into, f.native.hub)
+}
+
+// decodeStored returns the object in the storage version, with its
+// resourceVersion and defaults.
+func (f form) decodeStored(o *storage.Object) (runtime.Object, error) {
+	if o.Err != nil {
+		return nil, o.Err
+	}
+	if f.native == nil {
+		return nil, fmt.Errorf("%s is not of a type that protobuf encodes", o.Key)
+	}
+	object, err := f.native.scheme.New(f.kind)
+	if err != nil {
+		return nil, err
+	}
 	if err := object.(protobufMessage).Unmarshal(o.Body); err != nil {
-		return err
+		return nil, err
 	}
 	f.native.scheme.Default(object)
-	return f.native.convertor.Convert(object, into, f.native.hub)
+	return object, nil
 }
 
 func (f form) decodeBytes(stored []byte, into runtime.Object) error {

@@ -127,6 +127,15 @@ func (s *Store) Decode(o *storage.Object) (runtime.Object, error) {
 	return obj, nil
 }
 
+// DecodeStored returns the object in the version that values are in, with its
+// resourceVersion and defaults. It is the caller's.
+func (s *Store) DecodeStored(o *storage.Object) (runtime.Object, error) {
+	return s.form.decodeStored(o)
+}
+
+// Resource is the one whose objects these are.
+func (s *Store) Resource() schema.GroupResource { return s.resource }
+
 // Versioner implements [apistorage.Interface], as do the following.
 func (s *Store) Versioner() apistorage.Versioner { return apistorage.APIObjectVersioner{} }
 

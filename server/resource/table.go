@@ -42,6 +42,8 @@ type contents struct {
 	rows   map[key]*Resource
 	groups []Group
 	all    []*Resource
+
+	equivalents map[key][]schema.GroupVersionResource // with the identity of a resource in its place
 }
 
 type key struct {
@@ -173,5 +175,6 @@ func newContents(change uint64, rows map[key]*Resource) *contents {
 			c.all = append(c.all, v.Resources...)
 		}
 	}
+	c.findEquivalents()
 	return c
 }

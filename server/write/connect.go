@@ -39,14 +39,14 @@ func (e *endpoint) connect(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return apierrors.NewBadRequest(err.Error())
 	}
-	attributes := e.attributes(t, admission.Connect, options, nil, nil, false)
+	attributes := func() admission.Attributes { return e.attributes(t, admission.Connect, options, nil, nil, false) }
 	if plugin, ok := e.mutates(admission.Connect); ok {
-		if err := plugin.Admit(ctx, attributes, e); err != nil {
+		if err := plugin.Admit(ctx, attributes(), e); err != nil {
 			return err
 		}
 	}
 	if e.validates(admission.Connect) {
-		if err := e.deps.Admission.(admission.ValidationInterface).Validate(ctx, attributes, e); err != nil {
+		if err := e.deps.Admission.(admission.ValidationInterface).Validate(ctx, attributes(), e); err != nil {
 			return err
 		}
 	}

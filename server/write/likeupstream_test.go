@@ -3,6 +3,7 @@ package write
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,7 +19,8 @@ type step struct {
 }
 
 // TestLikeUpstream runs scenarios against our handlers and kube-apiserver's:
-// each answer, headers and warnings included, is the same.
+// each answer, headers and warnings included, is the same, and so is what
+// admission is told.
 func TestLikeUpstream(t *testing.T) {
 	pod := func(meta string) string {
 		return fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":%s,"spec":{"containers":[{"name":"c","image":"i","ports":[{"containerPort":80},{"containerPort":53,"protocol":"UDP"}],"env":[{"name":"A","value":"1"}],
@@ -160,11 +162,16 @@ func TestLikeUpstream(t *testing.T) {
 	}
 	for name, steps := range scenarios {
 		t.Run(name, func(t *testing.T) {
-			s := newBoth(t, Deps{})
+			ours, theirs := &recorder{}, &recorder{}
+			s := both{ours: newServer(t, Deps{Admission: ours}), upstreams: newServer(t, Deps{Admission: theirs})}
+			s.upstreams.handlerOf = upstreamHandler
 			for _, step := range steps {
 				a := s.call(t, step.method, step.url, step.contentType, step.body)
 				if a.code != step.code {
 					t.Errorf("%s %s %s: %d %s, want %d", step.method, step.url, step.body, a.code, a.body, step.code)
+				}
+				if us, them := ours.take(), theirs.take(); !slices.Equal(us, them) {
+					t.Errorf("%s %s %s\nadmission was told\n%s\nand by upstream\n%s", step.method, step.url, step.body, strings.Join(us, "\n"), strings.Join(them, "\n"))
 				}
 			}
 		})

@@ -1,0 +1,56 @@
+package admission
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/util/proxy"
+	"k8s.io/apiserver/pkg/util/webhook"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	restclient "k8s.io/client-go/rest"
+
+	"github.com/howdah/howdah/server/listers"
+	"github.com/howdah/howdah/server/objects"
+)
+
+// ownWebhooks is the loopback as a configuration that takes the certificate
+// authority of a webhook, which the loopback has no use for: a webhook of the
+// Service default/kubernetes is served by this server itself.
+func ownWebhooks(loopback *restclient.Config) *restclient.Config {
+	config := restclient.CopyConfig(loopback)
+	config.Transport = nil
+	config.Wrap(func(http.RoundTripper) http.RoundTripper { return loopback.Transport })
+	return config
+}
+
+// A serviceResolver finds where a webhook's Service is reached.
+type serviceResolver struct {
+	services corelisters.ServiceLister
+	slices   proxy.EndpointSliceGetter // nil: at the cluster IP
+}
+
+func newServiceResolver(getter *objects.Getter, endpoints bool) (webhook.ServiceResolver, error) {
+	services := getter.Store(schema.GroupResource{Resource: "services"})
+	slices := getter.Store(schema.GroupResource{Group: "discovery.k8s.io", Resource: "endpointslices"})
+	if services == nil || slices == nil {
+		return nil, errors.New("webhooks need services and endpointslices to be served")
+	}
+	r := serviceResolver{services: listers.Services(services)}
+	if endpoints {
+		var err error
+		if r.slices, err = proxy.NewEndpointSliceListerGetter(listers.EndpointSlices(slices)); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// ResolveEndpoint implements [webhook.ServiceResolver].
+func (r serviceResolver) ResolveEndpoint(namespace, name string, port int32) (*url.URL, error) {
+	if r.slices != nil {
+		return proxy.ResolveEndpoint(r.services, r.slices, namespace, name, port)
+	}
+	return proxy.ResolveCluster(r.services, namespace, name, port)
+}
