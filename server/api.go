@@ -52,7 +52,7 @@ type api struct {
 
 // newAPI fills the table and makes the handlers. Nothing runs yet; the loopback
 // works once the store is loaded.
-func newAPI(s *Server) (*api, error) {
+func newAPI(s *Server) (_ *api, err error) {
 	a := &api{
 		table:      s.table,
 		hooks:      map[string]func(){},
@@ -60,7 +60,20 @@ func newAPI(s *Server) (*api, error) {
 		loopsEnd:   make(chan struct{}),
 	}
 	a.authentication = newAuthentication(s.options.Authentication)
-	self := loopback.Config(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }),
+	defer func() {
+		if err != nil {
+			close(a.loopsEnd)
+		}
+	}()
+	handling := make(chan struct{}) // closed when there is a handler
+	self := loopback.Config(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-handling:
+			a.handler.ServeHTTP(w, r)
+		case <-a.loopsEnd:
+		case <-r.Context().Done():
+		}
+	}),
 		&user.DefaultInfo{Name: user.APIServerUser, Groups: []string{user.SystemPrivilegedGroup, user.AllAuthenticated}})
 	self.UserAgent = "kube-apiserver" // who changed what, in managedFields, is upstream's name
 	client, err := kubernetes.NewForConfig(self)
@@ -135,6 +148,7 @@ func newAPI(s *Server) (*api, error) {
 		return nil, err
 	}
 	a.handler = s.flow(router)
+	close(handling)
 	return a, nil
 }
 

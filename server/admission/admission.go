@@ -11,11 +11,11 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/otel/trace/noop"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/initializer"
+	webhookinit "k8s.io/apiserver/pkg/admission/plugin/webhook/initializer"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
 	utilcompatibility "k8s.io/apiserver/pkg/util/compatibility"
@@ -28,6 +28,8 @@ import (
 	"k8s.io/client-go/restmapper"
 	controlplaneadmission "k8s.io/kubernetes/pkg/controlplane/apiserver/admission"
 	kubeapiserveradmission "k8s.io/kubernetes/pkg/kubeapiserver/admission"
+	"k8s.io/kubernetes/pkg/kubeapiserver/admission/exclusion"
+	quotainstall "k8s.io/kubernetes/pkg/quota/v1/install"
 
 	"github.com/howdah/howdah/server/listers"
 	"github.com/howdah/howdah/server/objects"
@@ -98,10 +100,9 @@ func initializers(c Config) (admission.PluginInitializer, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := controlplaneadmission.Config{ExternalInformers: lean, LoopbackClientConfig: ownWebhooks(c.Loopback), APIResourceConfig: c.APIs}
-	upstreams, err := config.New(nil, nil, services, noop.NewTracerProvider())
+	quotas, err := quotainstall.NewQuotaConfigurationForAdmission(lean, c.APIs)
 	if err != nil {
-		return nil, fmt.Errorf("prepare the admission plugins: %w", err)
+		return nil, fmt.Errorf("prepare what quotas count: %w", err)
 	}
 	server, err := serverID()
 	if err != nil {
@@ -112,13 +113,14 @@ func initializers(c Config) (admission.PluginInitializer, error) {
 		defer utilruntime.HandleCrash()
 		wait.Until(mapper.Reset, mapperLifetime, c.Stop)
 	}()
-	all := admission.PluginInitializers{
+	return admission.PluginInitializers{
 		initializer.NewAPIServerIDInitializer(server),
 		initializer.New(client, untyped, lean, c.Authorizer, utilfeature.DefaultFeatureGate,
 			utilcompatibility.DefaultBuildEffectiveVersion(), c.Stop, mapper),
 		kubeapiserveradmission.NewPluginInitializer(),
-	}
-	return append(all, upstreams...), nil
+		webhookinit.NewPluginInitializer(webhookClients(c.Loopback), services),
+		controlplaneadmission.NewPluginInitializer(quotas, exclusion.Excluded()),
+	}, nil
 }
 
 // serverID names this server in metrics, as kube-apiserver does.

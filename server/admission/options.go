@@ -17,8 +17,15 @@ import (
 	apiserverv1 "k8s.io/apiserver/pkg/apis/apiserver/v1"
 	apiserverv1alpha1 "k8s.io/apiserver/pkg/apis/apiserver/v1alpha1"
 	kubeapiserveroptions "k8s.io/kubernetes/pkg/kubeapiserver/options"
+	"k8s.io/kubernetes/plugin/pkg/admission/scheduling/podgroupprotection"
 	"k8s.io/kubernetes/plugin/pkg/admission/serviceaccount"
+	"k8s.io/kubernetes/plugin/pkg/admission/storage/storageobjectinuseprotection"
 )
+
+// waiting are plugins of the default list that are off as long as no controller
+// does their other half: without it pods find no service account, and volumes
+// that are deleted stay.
+var waiting = []string{serviceaccount.PluginName, storageobjectinuseprotection.PluginName, podgroupprotection.PluginName}
 
 // Options choose the plugins. The zero value is kube-apiserver's default.
 type Options struct {
@@ -37,8 +44,7 @@ type Options struct {
 // names are the plugins that run, in upstream's order.
 func (o Options) names() []string {
 	off := kubeapiserveroptions.DefaultOffAdmissionPlugins()
-	off.Insert(serviceaccount.PluginName) // as long as nothing makes default service accounts
-	off.Insert(o.Disable...).Delete(o.Enable...)
+	off.Insert(waiting...).Insert(o.Disable...).Delete(o.Enable...)
 	return slices.DeleteFunc(slices.Clone(kubeapiserveroptions.AllOrderedPlugins), off.Has)
 }
 

@@ -2,22 +2,31 @@ package admission
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
-	"net/url"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apiserver/pkg/util/proxy"
+	"go.opentelemetry.io/otel/trace/noop"
 	"k8s.io/apiserver/pkg/util/webhook"
-	corelisters "k8s.io/client-go/listers/core/v1"
 	restclient "k8s.io/client-go/rest"
-
-	"github.com/howdah/howdah/server/listers"
-	"github.com/howdah/howdah/server/objects"
 )
 
+// maxAnswer bounds what a webhook may say, in bytes: a patch for the largest
+// object that a request can bring, several times over.
+const maxAnswer = 16 << 20
+
+// webhookClients say how webhooks are called: with the credentials that the
+// plugins' configuration has for them, and those of the Service
+// default/kubernetes through the loopback.
+func webhookClients(loopback *restclient.Config) webhook.AuthenticationInfoResolverWrapper {
+	upstreams := webhook.NewDefaultAuthenticationInfoResolverWrapper(nil, nil, ownWebhooks(loopback), noop.NewTracerProvider())
+	return func(delegate webhook.AuthenticationInfoResolver) webhook.AuthenticationInfoResolver {
+		return boundedClients{upstreams(delegate)}
+	}
+}
+
 // ownWebhooks is the loopback as a configuration that takes the certificate
-// authority of a webhook, which the loopback has no use for: a webhook of the
-// Service default/kubernetes is served by this server itself.
+// authority of a webhook, which the loopback has no use for.
 func ownWebhooks(loopback *restclient.Config) *restclient.Config {
 	config := restclient.CopyConfig(loopback)
 	config.Transport = nil
@@ -25,32 +34,53 @@ func ownWebhooks(loopback *restclient.Config) *restclient.Config {
 	return config
 }
 
-// A serviceResolver finds where a webhook's Service is reached.
-type serviceResolver struct {
-	services corelisters.ServiceLister
-	slices   proxy.EndpointSliceGetter // nil: at the cluster IP
+// boundedClients read no more than [maxAnswer] of an answer.
+type boundedClients struct {
+	webhook.AuthenticationInfoResolver
 }
 
-func newServiceResolver(getter *objects.Getter, endpoints bool) (webhook.ServiceResolver, error) {
-	services := getter.Store(schema.GroupResource{Resource: "services"})
-	slices := getter.Store(schema.GroupResource{Group: "discovery.k8s.io", Resource: "endpointslices"})
-	if services == nil || slices == nil {
-		return nil, errors.New("webhooks need services and endpointslices to be served")
-	}
-	r := serviceResolver{services: listers.Services(services)}
-	if endpoints {
-		var err error
-		if r.slices, err = proxy.NewEndpointSliceListerGetter(listers.EndpointSlices(slices)); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
+func (c boundedClients) ClientConfigFor(hostPort string) (*restclient.Config, error) {
+	return bounded(c.AuthenticationInfoResolver.ClientConfigFor(hostPort))
 }
 
-// ResolveEndpoint implements [webhook.ServiceResolver].
-func (r serviceResolver) ResolveEndpoint(namespace, name string, port int32) (*url.URL, error) {
-	if r.slices != nil {
-		return proxy.ResolveEndpoint(r.services, r.slices, namespace, name, port)
+func (c boundedClients) ClientConfigForService(name, namespace string, port int) (*restclient.Config, error) {
+	return bounded(c.AuthenticationInfoResolver.ClientConfigForService(name, namespace, port))
+}
+
+func bounded(config *restclient.Config, err error) (*restclient.Config, error) {
+	if err != nil {
+		return nil, err
 	}
-	return proxy.ResolveCluster(r.services, namespace, name, port)
+	config = restclient.CopyConfig(config) // it may be everybody's
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return boundedTransport{next} })
+	return config, nil
+}
+
+type boundedTransport struct{ http.RoundTripper }
+
+func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := t.RoundTripper.RoundTrip(r)
+	if err == nil {
+		response.Body = &boundedBody{ReadCloser: response.Body, left: maxAnswer}
+	}
+	return response, err
+}
+
+var errAnswerTooLong = fmt.Errorf("the webhook's answer is longer than %d bytes", maxAnswer)
+
+// boundedBody ends in an error, where the body it has is longer.
+type boundedBody struct {
+	io.ReadCloser
+	left int // -1: it was too long
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, errAnswerTooLong
+	}
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.left+1)])
+	if b.left -= n; b.left < 0 {
+		return 0, errors.Join(errAnswerTooLong, b.Close())
+	}
+	return n, err
 }
