@@ -82,6 +82,9 @@ func newAPI(s *Server) (_ *api, err error) {
 	}
 	a.informers = informers.NewSharedInformerFactory(client, 10*time.Minute) // upstream's; some of its controllers count on a resync
 
+	if a.authentication.remote, err = newRemoteTokens(s); err != nil {
+		return nil, err
+	}
 	factory, err := objects.NewStorageFactory()
 	if err != nil {
 		return nil, fmt.Errorf("learn how resources are stored: %w", err)
@@ -197,6 +200,7 @@ func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
 // start makes what a cluster has from its first start and returns when the
 // server is ready.
 func (a *api) start(ctx context.Context) error {
+	a.authentication.remote.issuers.Start()
 	a.informers.Start(a.loopsEnd)
 	a.informers.WaitForCacheSync(ctx.Done()) // plugins look again for theirs only every 100 ms
 	a.hooks[admission.Hook]()

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +28,7 @@ type authentication struct {
 	audiences authenticator.Audiences
 	metrics   *auth.Metrics
 	used      *serviceaccount.Metrics
+	remote    *remoteTokens
 
 	objects  *serviceaccount.Objects
 	lastUsed serviceaccount.LastUsed
@@ -94,9 +96,8 @@ func (a *authentication) open(ctx context.Context, s *Server) error {
 	if a.options.BootstrapTokens {
 		chain.Tokens = append(chain.Tokens, forUs(&bootstraptoken.Authenticator{Secrets: a.objects.Secrets, Logger: s.log, Now: time.Now}))
 	}
-	if !a.options.DisableAnonymous {
-		chain.Anonymous = auth.Anonymous{}
-	}
+	chain.RemoteTokens = a.remote.authenticators()
+	chain.Anonymous = anonymous(!a.options.DisableAnonymous, a.remote.issuers.Anonymous())
 	a.chain = chain.Authenticator()
 	return nil
 }
@@ -108,5 +109,5 @@ func (a *authentication) AuthenticateRequest(r *http.Request) (*authenticator.Re
 }
 
 func (a *authentication) collectors() []prometheus.Collector {
-	return append(a.metrics.Collectors(), a.used.Collectors()...)
+	return append(slices.Concat(a.metrics.Collectors(), a.used.Collectors()), a.remote.issuers.Metrics())
 }

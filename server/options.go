@@ -13,6 +13,8 @@ import (
 
 	"github.com/howdah/howdah/auth"
 	"github.com/howdah/howdah/auth/authorization"
+	"github.com/howdah/howdah/auth/configuration"
+	"github.com/howdah/howdah/auth/webhook"
 	"github.com/howdah/howdah/controllers"
 	"github.com/howdah/howdah/server/admission"
 )
@@ -35,7 +37,9 @@ type Options struct {
 	TLSSANs           []string // further names and addresses in our own serving certificate
 	ClientCAFile      string   // further authorities whose client certificates get in
 
-	Authentication auth.Options // who is calling
+	Authentication auth.Options          // who is calling
+	TokenIssuers   configuration.Options // whose JSON web tokens say so
+	TokenWebhook   webhook.Options       // and who is asked about other tokens
 
 	ServiceClusterIPRanges []net.IPNet       // 10.0.0.0/24; a second one makes the cluster dual stack
 	ServiceNodePortRange   utilnet.PortRange // 30000-32767
@@ -73,6 +77,9 @@ func (o *Options) complete() error {
 		return err
 	}
 	if err := o.Authentication.Complete(); err != nil {
+		return err
+	}
+	if err := o.TokenIssuers.Validate(); err != nil {
 		return err
 	}
 	if o.BindAddress == nil {

@@ -212,6 +212,7 @@ func (s *Server) Stop(ctx context.Context) error {
 		errs = append(errs, s.drain(ctx))
 		if s.api != nil {
 			s.api.authorizing.stop()
+			s.api.authentication.remote.issuers.Stop()
 		}
 		if s.store != nil {
 			errs = append(errs, s.store.Stop(ctx))

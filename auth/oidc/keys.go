@@ -2,7 +2,9 @@ package oidc
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -38,7 +40,9 @@ func (k *keyFetches) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	answer, err := k.next.RoundTrip(r)
 	if err != nil {
-		k.metrics.fetchFailed(k.issuer)
+		if !errors.Is(err, context.Canceled) { // else the issuer is no longer ours
+			k.metrics.fetchFailed(k.issuer)
+		}
 		return nil, err
 	}
 	if answer.StatusCode >= 300 && answer.StatusCode < 400 {

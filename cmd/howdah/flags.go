@@ -48,6 +48,7 @@ type serverFlags struct {
 	authentication authenticationFlags
 	authorization  authorizationFlags
 	controllers    controllerFlags
+	tokens         tokenFlags
 
 	log logFlags
 }
@@ -83,6 +84,7 @@ func (f *serverFlags) add(flags *pflag.FlagSet) {
 	f.authentication.add(flags)
 	f.authorization.add(flags)
 	f.controllers.add(flags)
+	f.tokens.add(flags)
 	f.log.add(flags)
 }
 
@@ -118,6 +120,7 @@ func (f *serverFlags) options() (server.Options, error) {
 	if err != nil {
 		return server.Options{}, err
 	}
+	issuers, webhook := f.tokens.options()
 	return server.Options{
 		Controllers:            controllers,
 		DataDir:                f.dataDir,
@@ -132,6 +135,8 @@ func (f *serverFlags) options() (server.Options, error) {
 		TLSSANs:                f.tlsSANs,
 		ClientCAFile:           f.clientCAFile,
 		Authentication:         f.authentication.options,
+		TokenIssuers:           issuers,
+		TokenWebhook:           webhook,
 		ServiceClusterIPRanges: ranges,
 		ServiceNodePortRange:   f.serviceNodePortRange,
 		EventTTL:               f.eventTTL,
