@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/howdah/howdah/server"
 )
 
 func parse(t *testing.T, arguments ...string) (*serverFlags, error) {
@@ -69,5 +71,30 @@ func TestServerFlagErrors(t *testing.T) {
 		if _, err := f.logger(t.Output()); err == nil {
 			t.Errorf("%+v is accepted", f)
 		}
+	}
+}
+
+func TestTokenFlags(t *testing.T) {
+	t.Setenv(endpointVariable, "")
+	options := func(arguments ...string) server.Options {
+		t.Helper()
+		f, err := parse(t, arguments...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := f.options()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	o := options()
+	if o.TokenIssuers.OIDC.Set || o.TokenIssuers.AnonymousFlag || o.TokenIssuers.OIDC.UsernameClaim != "sub" ||
+		o.TokenWebhook.Version != "v1beta1" || o.TokenWebhook.CacheTTL != 2*time.Minute {
+		t.Errorf("the defaults are %+v, %+v", o.TokenIssuers, o.TokenWebhook)
+	}
+	o = options("--oidc-required-claim=a=b=c", "--oidc-required-claim=d=e", "--anonymous-auth=true")
+	if claims := o.TokenIssuers.OIDC.RequiredClaims; !o.TokenIssuers.OIDC.Set || !o.TokenIssuers.AnonymousFlag || claims["a"] != "b=c" || claims["d"] != "e" {
+		t.Errorf("%+v", o.TokenIssuers)
 	}
 }
