@@ -20,7 +20,7 @@ type row struct {
 
 // table has every controller, in upstream's names. To add one is to add a row.
 func table(o *Options) []row {
-	return []row{
+	return append(workloads(o), []row{
 		{
 			name: names.ServiceAccountController, aliases: []string{"serviceaccount"},
 			account: "service-account-controller",
@@ -30,5 +30,5 @@ func table(o *Options) []row {
 			account: "root-ca-cert-publisher",
 			setup:   rootca.Setup(o.RootCA),
 		},
-	}
+	}...)
 }

@@ -27,6 +27,7 @@ func (f *controllerFlags) add(flags *pflag.FlagSet) {
 	all, off := controllers.Names()
 	flags.StringSliceVar(&c.Generic.Controllers, "controllers", c.Generic.Controllers, "controllers to run: NAME runs it, -NAME doesn't, * runs all that are on by default.\nAll: "+
 		strings.Join(all, ", ")+".\nOff by default: "+strings.Join(off, ", "))
+	addWorkloadFlags(flags, c)
 	flags.StringVar(&f.rootCAFile, "root-ca-file", "", "certificates by which pods trust the API server, published in every namespace; by default those by which this process trusts it")
 }
 

@@ -1,0 +1,28 @@
+package controllers
+
+import (
+	"k8s.io/kubernetes/cmd/kube-controller-manager/names"
+
+	"github.com/howdah/howdah/controllers/deployment"
+	"github.com/howdah/howdah/controllers/replicaset"
+)
+
+// workloads are the controllers of what runs pods.
+func workloads(o *Options) []row {
+	c := &o.Config
+	return []row{
+		{
+			name: names.ReplicaSetController, aliases: []string{"replicaset"},
+			account: "replicaset-controller",
+			setup:   replicaset.Setup(int(c.ReplicaSetController.ConcurrentRSSyncs)),
+		}, {
+			name: names.ReplicationControllerController, aliases: []string{"replicationcontroller"},
+			account: "replication-controller",
+			setup:   replicaset.SetupReplication(int(c.ReplicationController.ConcurrentRCSyncs)),
+		}, {
+			name: names.DeploymentController, aliases: []string{"deployment"},
+			account: "deployment-controller",
+			setup:   deployment.Setup(int(c.DeploymentController.ConcurrentDeploymentSyncs)),
+		},
+	}
+}
