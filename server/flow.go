@@ -34,6 +34,7 @@ func (s *Server) flow(router http.Handler) http.Handler {
 		s.deadline,
 		filters.WithWarningRecorder,
 		s.authenticate,
+		s.impersonate,
 		s.authorize,
 	}
 	handler := router
