@@ -120,6 +120,7 @@ func newAPI(s *Server) (_ *api, err error) {
 		Logger:     s.log,
 		PublicIP:   s.options.AdvertiseAddress,
 		SecurePort: s.Port(),
+		Trust:      s.trust(),
 	})
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/kubernetes/pkg/controlplane/controller/clusterauthenticationtrust"
 	"k8s.io/kubernetes/pkg/controlplane/controller/defaultservicecidr"
 	"k8s.io/kubernetes/pkg/controlplane/reconcilers"
 	netutils "k8s.io/utils/net"
@@ -27,6 +28,8 @@ type Config struct {
 	// server, as the endpoints of the kubernetes service say.
 	PublicIP   net.IP
 	SecurePort int
+	// Trust is what kube-system/extension-apiserver-authentication tells.
+	Trust clusterauthenticationtrust.ClusterAuthenticationInfo
 	// ServicePort is the port of the kubernetes service; 0: 443.
 	ServicePort int
 	// NodePort makes the kubernetes service a NodePort service; 0: it is not.
@@ -118,6 +121,7 @@ func New(c Config) (*Bootstrap, error) {
 			}
 		}},
 		{"start-kubernetes-service-cidr-controller", b.startServiceCIDR},
+		{"start-cluster-authentication-info-controller", b.startTrust},
 	}
 	return b, nil
 }
