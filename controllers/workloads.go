@@ -4,6 +4,7 @@ import (
 	"k8s.io/kubernetes/cmd/kube-controller-manager/names"
 
 	"github.com/howdah/howdah/controllers/deployment"
+	"github.com/howdah/howdah/controllers/job"
 	"github.com/howdah/howdah/controllers/replicaset"
 )
 
@@ -23,6 +24,10 @@ func workloads(o *Options) []row {
 			name: names.DeploymentController, aliases: []string{"deployment"},
 			account: "deployment-controller",
 			setup:   deployment.Setup(int(c.DeploymentController.ConcurrentDeploymentSyncs)),
+		}, {
+			name: names.JobController, aliases: []string{"job"},
+			account: "job-controller",
+			setup:   job.Setup(int(c.JobController.ConcurrentJobSyncs)),
 		},
 	}
 }

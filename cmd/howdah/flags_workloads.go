@@ -15,6 +15,7 @@ func addWorkloadFlags(flags *pflag.FlagSet, c *config.KubeControllerManagerConfi
 		{&c.DeploymentController.ConcurrentDeploymentSyncs, "deployment", "Deployments"},
 		{&c.ReplicaSetController.ConcurrentRSSyncs, "replicaset", "ReplicaSets"},
 		{&c.ReplicationController.ConcurrentRCSyncs, "rc", "ReplicationControllers"},
+		{&c.JobController.ConcurrentJobSyncs, "job", "Jobs"},
 	} {
 		flags.Int32Var(f.value, "concurrent-"+f.name+"-syncs", *f.value, f.what+" that are worked on at the same time")
 	}
