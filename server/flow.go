@@ -31,6 +31,7 @@ func (s *Server) flow(router http.Handler) http.Handler {
 		metrics.Requests(longRunning),
 		s.refuseWhileStopping,
 		cacheControl,
+		s.strictTransport,
 		s.deadline,
 		filters.WithWarningRecorder,
 		s.authenticate,
@@ -128,6 +129,11 @@ func cacheControl(next http.Handler) http.Handler {
 		w.Header().Set("Cache-Control", "no-cache, private")
 		next.ServeHTTP(w, r)
 	})
+}
+
+// strictTransport tells browsers to stay with HTTPS, if it is asked for.
+func (s *Server) strictTransport(next http.Handler) http.Handler {
+	return genericfilters.WithHSTS(next, s.options.Serving.StrictTransport)
 }
 
 // deadline bounds every request that is not long-running by ?timeout= or

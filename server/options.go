@@ -37,6 +37,8 @@ type Options struct {
 	TLSSANs           []string // further names and addresses in our own serving certificate
 	ClientCAFile      string   // further authorities whose client certificates get in
 
+	Serving ServingOptions
+
 	Authentication auth.Options          // who is calling
 	TokenIssuers   configuration.Options // whose JSON web tokens say so
 	TokenWebhook   webhook.Options       // and who is asked about other tokens
@@ -111,7 +113,7 @@ func (o *Options) complete() error {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	return nil
+	return o.Serving.check(o.Logger)
 }
 
 func setDefault(value *time.Duration, standard time.Duration) {

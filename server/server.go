@@ -4,7 +4,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,7 +16,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/howdah/howdah/auth"
 	"github.com/howdah/howdah/auth/pki"
 	"github.com/howdah/howdah/server/health"
 	"github.com/howdah/howdah/server/metrics"
@@ -154,6 +152,8 @@ func (s *Server) pkiOptions() pki.Options {
 		CertFile:         s.options.TLSCertFile,
 		KeyFile:          s.options.TLSPrivateKeyFile,
 		ClientCAFile:     s.options.ClientCAFile,
+		SNI:              s.options.Serving.SNI,
+		Protocol:         s.options.Serving.Protocol,
 		ProxyCAFile:      s.options.Authentication.FrontProxy.ClientCAFile,
 		Logger:           s.log,
 	}
@@ -162,26 +162,6 @@ func (s *Server) pkiOptions() pki.Options {
 		options.Shared = &sharedFiles{store: s.store}
 	}
 	return options
-}
-
-// serve takes connections until the listener is closed. Limits are
-// kube-apiserver's (k8s.io/apiserver/pkg/server/secure_serving.go).
-func (s *Server) serve() {
-	s.http = &http.Server{
-		Handler:           s.api.handler,
-		ConnContext:       auth.ConnContext,
-		IdleTimeout:       90 * time.Second,
-		ReadHeaderTimeout: 32 * time.Second,
-		MaxHeaderBytes:    1 << 20,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 100, MaxReceiveBufferPerStream: 256 << 10, MaxReceiveBufferPerConnection: 256 << 10},
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
-	go func() {
-		err := s.http.Serve(tls.NewListener(s.listener, s.tls.ServerTLS()))
-		if !errors.Is(err, http.ErrServerClosed) {
-			s.failed <- fmt.Errorf("serve: %w", err)
-		}
-	}()
 }
 
 // Stop stops in this order, each step with a bound: not ready, components such

@@ -33,7 +33,9 @@ type Options struct {
 	ServiceIPs       []net.IP // of the kubernetes Service
 	SANs             []string // names or addresses
 
-	CertFile, KeyFile string // the user's own serving certificate
+	CertFile, KeyFile string             // the user's own serving certificate
+	SNI               []NamedCertificate // further ones, by the name that is asked for
+	Protocol          Protocol
 	ClientCAFile      string // authorities accepted besides ours
 	ProxyCAFile       string // authorities of front proxies; empty: there are none
 
@@ -42,6 +44,14 @@ type Options struct {
 
 	Logger *slog.Logger
 	Now    func() time.Time // time.Now
+}
+
+// Protocol bounds what TLS may agree on. The zero value: TLS 1.2 or later, and
+// what Go chooses.
+type Protocol struct {
+	MinVersion       uint16
+	CipherSuites     []uint16
+	CurvePreferences []tls.CurveID
 }
 
 // Shared is a place that all servers of one cluster read and write.
@@ -60,6 +70,7 @@ type TLS struct {
 	log       *slog.Logger
 	authority *authority
 	serving   servingSource
+	sni       *sniServing
 	clientCAs *authorities
 	proxyCAs  *authorities // nil: no front proxies
 }
@@ -99,12 +110,17 @@ func Ensure(ctx context.Context, options Options) (*TLS, error) {
 		}
 	}
 	if options.CertFile != "" {
-		p.serving, err = newUserServing(options.CertFile, options.KeyFile, p.log, options.Now)
+		if p.serving, err = newUserServing(options.CertFile, options.KeyFile, p.log, options.Now); err != nil {
+			return nil, fmt.Errorf("--tls-cert-file and --tls-private-key-file: %w", err)
+		}
 	} else {
 		names, addresses := servingNames(options)
 		p.serving, err = newOwnServing(filepath.Join(dir, "serving.pem"), p.authority, names, addresses, p.log, options.Now)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if p.sni, err = newSNIServing(p.serving, options.SNI, p.log, options.Now); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -116,12 +132,12 @@ func Ensure(ctx context.Context, options Options) (*TLS, error) {
 // handshake.
 func (p *TLS) ServerTLS() *tls.Config {
 	config := &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"h2", "http/1.1"},
-		ClientAuth: tls.RequestClientCert,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return p.serving.certificate()
-		},
+		MinVersion:       max(tls.VersionTLS12, p.options.Protocol.MinVersion),
+		CipherSuites:     p.options.Protocol.CipherSuites,
+		CurvePreferences: p.options.Protocol.CurvePreferences,
+		NextProtos:       []string{"h2", "http/1.1"},
+		ClientAuth:       tls.RequestClientCert,
+		GetCertificate:   p.sni.forClient,
 	}
 	listener := config.Clone()
 	// The accepted authorities may change, so each connection takes the

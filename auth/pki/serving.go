@@ -126,7 +126,7 @@ func newUserServing(certFile, keyFile string, log *slog.Logger, now func() time.
 	s := &userServing{certFile: certFile, keyFile: keyFile, log: log, changes: newChanges(now, certFile, keyFile)}
 	certificate, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
-		return nil, fmt.Errorf("the certificate and key of --tls-cert-file and --tls-private-key-file can't be used: %w", err)
+		return nil, fmt.Errorf("the certificate %s and the key %s can't be used: %w", certFile, keyFile, err)
 	}
 	s.current = &certificate
 	return s, nil

@@ -49,6 +49,7 @@ type serverFlags struct {
 	authorization  authorizationFlags
 	controllers    controllerFlags
 	tokens         tokenFlags
+	serving        servingFlags
 
 	log logFlags
 }
@@ -85,6 +86,7 @@ func (f *serverFlags) add(flags *pflag.FlagSet) {
 	f.authorization.add(flags)
 	f.controllers.add(flags)
 	f.tokens.add(flags)
+	f.serving.add(flags)
 	f.log.add(flags)
 }
 
@@ -121,6 +123,10 @@ func (f *serverFlags) options() (server.Options, error) {
 		return server.Options{}, err
 	}
 	issuers, webhook := f.tokens.options()
+	serving, err := f.serving.options()
+	if err != nil {
+		return server.Options{}, err
+	}
 	return server.Options{
 		Controllers:            controllers,
 		DataDir:                f.dataDir,
@@ -135,6 +141,7 @@ func (f *serverFlags) options() (server.Options, error) {
 		TLSSANs:                f.tlsSANs,
 		ClientCAFile:           f.clientCAFile,
 		Authentication:         f.authentication.options,
+		Serving:                serving,
 		TokenIssuers:           issuers,
 		TokenWebhook:           webhook,
 		ServiceClusterIPRanges: ranges,

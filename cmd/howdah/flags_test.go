@@ -1,12 +1,16 @@
 package main
 
 import (
+	"crypto/tls"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spf13/pflag"
 
+	"github.com/howdah/howdah/auth/pki"
 	"github.com/howdah/howdah/server"
 )
 
@@ -53,10 +57,14 @@ func TestServerFlagErrors(t *testing.T) {
 		"--service-cluster-ip-range=fd00::/32":                "larger than a /64",
 		"--service-cluster-ip-range=10.0.0.0/24,10.1.0.0/24":  "one is IPv4 and the other IPv6",
 		"--service-cluster-ip-range=10.0.0.0/24,fd00::/112,,": "invalid CIDR address",
-		"--event-ttl=0s":                "--event-ttl must be more than 0",
-		"--history-retention=-1s":       "--history-retention must be more than 0",
-		"--min-request-timeout=0":       "--min-request-timeout",
-		"--shutdown-delay-duration=-1s": "can't be negative",
+		"--event-ttl=0s":                 "--event-ttl must be more than 0",
+		"--history-retention=-1s":        "--history-retention must be more than 0",
+		"--min-request-timeout=0":        "--min-request-timeout",
+		"--shutdown-delay-duration=-1s":  "can't be negative",
+		"--tls-min-version=VersionTLS9":  `unknown tls version "VersionTLS9"`,
+		"--tls-min-version=VersionTLS11": "versions before VersionTLS12 are not safe",
+		"--tls-cipher-suites=TLS_X":      "Cipher suite TLS_X not supported or doesn't exist",
+		"--tls-curve-preferences=77":     "--tls-curve-preferences",
 	} {
 		f, err := parse(t, argument)
 		if err != nil {
@@ -96,5 +104,28 @@ func TestTokenFlags(t *testing.T) {
 	o = options("--oidc-required-claim=a=b=c", "--oidc-required-claim=d=e", "--anonymous-auth=true")
 	if claims := o.TokenIssuers.OIDC.RequiredClaims; !o.TokenIssuers.OIDC.Set || !o.TokenIssuers.AnonymousFlag || claims["a"] != "b=c" || claims["d"] != "e" {
 		t.Errorf("%+v", o.TokenIssuers)
+	}
+}
+
+func TestServingFlags(t *testing.T) {
+	t.Setenv(endpointVariable, "")
+	f, err := parse(t, "--tls-sni-cert-key=a.crt,a.key:*.example.org,example.org", "--tls-sni-cert-key=b.crt,b.key",
+		"--tls-min-version=VersionTLS13", "--tls-cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "--tls-curve-preferences=29",
+		"--http2-max-streams-per-connection=7", "--strict-transport-security-directives=max-age=1,includeSubDomains")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := f.options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := server.ServingOptions{
+		SNI:             []pki.NamedCertificate{{CertFile: "a.crt", KeyFile: "a.key", Names: []string{"*.example.org", "example.org"}}, {CertFile: "b.crt", KeyFile: "b.key"}},
+		Protocol:        pki.Protocol{MinVersion: tls.VersionTLS13, CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}, CurvePreferences: []tls.CurveID{tls.X25519}},
+		MaxStreams:      7,
+		StrictTransport: []string{"max-age=1", "includeSubDomains"},
+	}
+	if diff := cmp.Diff(want, o.Serving, cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
 	}
 }
