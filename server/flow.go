@@ -136,6 +136,10 @@ func (s *Server) strictTransport(next http.Handler) http.Handler {
 	return genericfilters.WithHSTS(next, s.options.Serving.StrictTransport)
 }
 
+// bodyGrace is how much later than the request's context its body ends, so that
+// handlers that no longer read see the context end, and say so.
+const bodyGrace = time.Second
+
 // deadline bounds every request that is not long-running by ?timeout= or
 // [Options.RequestTimeout], whichever is less.
 func (s *Server) deadline(next http.Handler) http.Handler {
@@ -157,6 +161,11 @@ func (s *Server) deadline(next http.Handler) http.Handler {
 					timeout = asked
 				}
 			}
+		}
+		if r.ContentLength != 0 {
+			// A body that drips in would outlast any context. Nothing but the
+			// body is read by then; connections that can't do this are our own.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout + bodyGrace))
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()

@@ -156,6 +156,10 @@ func (t *Tokens) AuthenticateToken(ctx context.Context, token string) (*authenti
 	}
 }
 
+// Discovered waits until all issuers in force were found, or says which was not
+// when ctx ends.
+func (t *Tokens) Discovered(ctx context.Context) error { return t.current.Load().discovered(ctx) }
+
 // Start begins to look for the issuers and to watch the file.
 func (t *Tokens) Start() {
 	t.run.Do(func() {

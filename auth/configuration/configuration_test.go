@@ -96,7 +96,7 @@ func found(t *testing.T, tokens *Tokens) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
-	if err := tokens.current.Load().discovered(ctx); err != nil {
+	if err := tokens.Discovered(ctx); err != nil {
 		t.Fatal(err)
 	}
 }

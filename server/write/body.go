@@ -2,9 +2,11 @@ package write
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -29,6 +31,9 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	}
 	// One byte more than the limit tells a body that is too large.
 	n, err := body.ReadFrom(io.LimitReader(r.Body, limit+1))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, apierrors.NewTimeoutError("request did not complete within the allotted timeout", 0)
+	}
 	if err != nil {
 		return nil, err
 	}
