@@ -2,26 +2,19 @@ package server
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
-
-	"github.com/howdah/howdah/auth/configuration"
-	"github.com/howdah/howdah/auth/oidc/oidctest"
 )
 
 // dial opens a TLS connection to the server as nobody.
@@ -148,109 +141,4 @@ func TestConnectionAttacks(t *testing.T) {
 		}
 	}
 	alive()
-}
-
-// TestPathTricks: what a path is authorized as is what is served, as in
-// kube-apiserver, which neither cleans paths nor redirects.
-func TestPathTricks(t *testing.T) {
-	issuer := oidctest.New(t)
-	s := start(t, Options{DataDir: t.TempDir(), TokenIssuers: configuration.Options{OIDC: configuration.OIDC{
-		Set: true, IssuerURL: issuer.URL, ClientID: "us", UsernameClaim: "sub", UsernamePrefix: "-", CAFile: caFile(t, issuer),
-	}}})
-	finding, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := s.api.authentication.remote.issuers.Discovered(finding); err != nil {
-		t.Fatal(err)
-	}
-	admin := adminClient(t, s)
-	if _, err := admin.RbacV1().ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "health"},
-		Rules: []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{"/livez/*"}}}}, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := admin.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "health"},
-		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "health"}, Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "jane"}}}, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	token := issuer.Token(map[string]any{"sub": "jane", "aud": "us"})
-	// raw sends a path as it is, which Go's client would not.
-	raw := func(path, token string) (int, string) {
-		t.Helper()
-		conn := dial(t, s)
-		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", path)
-		if token != "" {
-			fmt.Fprintf(conn, "Authorization: Bearer %s\r\n", token)
-		}
-		io.WriteString(conn, "\r\n")
-		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			t.Fatalf("%s: %v", path, err)
-		}
-		defer answer.Body.Close()
-		body, err := io.ReadAll(answer.Body)
-		if err != nil {
-			t.Fatalf("%s: %v", path, err)
-		}
-		return answer.StatusCode, string(body)
-	}
-	eventuallyOK := time.Now().Add(30 * time.Second)
-	for {
-		status, body := raw("/livez/ping", token)
-		if status == http.StatusOK {
-			break
-		}
-		if time.Now().After(eventuallyOK) {
-			t.Fatalf("jane's role is not in force: %d %s", status, body)
-		}
-	}
-	for path, want := range map[string]struct{ jane, nobody int }{
-		"/livez":                          {200, 200},
-		"/livez/ping":                     {200, 403},
-		"/metrics":                        {403, 403},
-		"//metrics":                       {403, 403},
-		"/metrics/":                       {403, 403},
-		"/./metrics":                      {403, 403},
-		"/livez/../metrics":               {404, 403}, // allowed, and no check has that name
-		"/livez/%2e%2e/metrics":           {404, 403},
-		"/livez/..%2fmetrics":             {404, 403},
-		"/livez%2f..%2fmetrics":           {404, 403},
-		"/livez//../metrics":              {404, 403},
-		"/livez/..%252fmetrics":           {404, 403},
-		"/livez/%5c..%5cmetrics":          {404, 403},
-		"//livez":                         {403, 403},
-		"/LIVEZ":                          {403, 403},
-		"/livez%00":                       {403, 403},
-		"/livez/../api/v1/secrets":        {404, 403},
-		"/api/v1/secrets":                 {403, 403},
-		"//api/v1/secrets":                {403, 403},
-		"/api//v1/secrets":                {403, 403},
-		"/api/v1//secrets":                {403, 403},
-		"/api/v1/./secrets":               {403, 403},
-		"/api%2fv1%2fsecrets":             {403, 403},
-		"/api/v1/namespaces/../secrets":   {403, 403},
-		"/api/v1/namespaces/x%2f..%2f../": {403, 403},
-		"/version/../api/v1/secrets":      {403, 403},
-	} {
-		for who, c := range map[string]struct {
-			token string
-			want  int
-		}{"jane": {token, want.jane}, "nobody": {"", want.nobody}} {
-			status, body := raw(path, c.token)
-			if status != c.want {
-				t.Errorf("%s: %s gets %d, want %d: %.200s", path, who, status, c.want, body)
-			}
-			if strings.Contains(body, "# HELP") || strings.Contains(body, "SecretList") {
-				t.Errorf("%s: %s gets what is not theirs", path, who)
-			}
-		}
-	}
-}
-
-// caFile holds what vouches for an issuer.
-func caFile(t *testing.T, issuer *oidctest.Issuer) string {
-	t.Helper()
-	name := filepath.Join(t.TempDir(), "ca.crt")
-	if err := os.WriteFile(name, []byte(issuer.CA), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return name
 }
