@@ -1,0 +1,90 @@
+package placement
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// A Status says why a plugin refuses a node, or all of them.
+type Status struct {
+	Plugin string
+	// Unresolvable: it would refuse whatever pods were removed from the node.
+	Unresolvable bool
+	Reasons      []string
+	// Err is set when the plugin could not tell; the pod is to be tried again.
+	Err error
+}
+
+// A Diagnosis explains why no node takes a pod.
+type Diagnosis struct {
+	// Nodes is by index in the cluster's array; nil where Rest applies.
+	Nodes []*Status
+	// Rest applies to the nodes that no plugin looked at.
+	Rest *Status
+	// Before is set when a plugin refused the pod before any node was looked at.
+	Before *Status
+	// Plugins are those that refused, by name.
+	Plugins map[string]bool
+	// AfterMessage tells what preemption found.
+	AfterMessage string
+
+	count int // of nodes
+}
+
+func (d *Diagnosis) of(index int) *Status {
+	if d.Before != nil {
+		return d.Before
+	}
+	if d.Nodes != nil && d.Nodes[index] != nil {
+		return d.Nodes[index]
+	}
+	return d.Rest
+}
+
+func (d *Diagnosis) refused(status *Status) {
+	if d.Plugins == nil {
+		d.Plugins = map[string]bool{}
+	}
+	if status.Plugin != "" {
+		d.Plugins[status.Plugin] = true
+	}
+}
+
+// String is kube-scheduler's message, as in "0/3 nodes are available: ...".
+func (d *Diagnosis) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "0/%d nodes are available:", d.count)
+	if d.Before != nil {
+		if message := strings.Join(d.Before.Reasons, ", "); message != "" {
+			fmt.Fprintf(&b, " %s.", message)
+		}
+	} else if reasons := d.reasons(); len(reasons) > 0 {
+		fmt.Fprintf(&b, " %s.", strings.Join(reasons, ", "))
+	}
+	if d.AfterMessage != "" {
+		b.WriteString(" " + d.AfterMessage)
+	}
+	return b.String()
+}
+
+func (d *Diagnosis) reasons() []string {
+	counts := map[string]int{}
+	for i := range d.count {
+		if status := d.of(i); status != nil {
+			for _, reason := range status.Reasons {
+				counts[reason]++
+			}
+		}
+	}
+	var texts []string
+	for reason, n := range counts {
+		texts = append(texts, fmt.Sprintf("%d %s", n, reason))
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// Rejectors are the names of the plugins that refused, sorted.
+func (d *Diagnosis) Rejectors() []string { return slices.Sorted(maps.Keys(d.Plugins)) }
