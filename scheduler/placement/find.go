@@ -16,6 +16,29 @@ type Choice struct {
 	// Scores are the feasible nodes with their sums of scores, in no order; only
 	// if asked for.
 	Scores []NodeScore
+
+	prepared []ready
+}
+
+// Reserve lets the plugins take what the pod needs on the chosen node besides
+// room. What they took is returned also with a status, to be given back.
+func (c *Choice) Reserve(node string) ([]Reservation, *Status) {
+	var taken []Reservation
+	for i := range c.prepared {
+		reserver, ok := c.prepared[i].Prepared.(Reserver)
+		if !ok {
+			continue
+		}
+		reservation, status := reserver.Reserve(node)
+		if status != nil {
+			status.Plugin = c.prepared[i].name
+			return taken, status
+		}
+		if reservation != nil {
+			taken = append(taken, reservation)
+		}
+	}
+	return taken, nil
 }
 
 // A NodeScore is a node's sum of weighted scores.
@@ -27,22 +50,22 @@ type NodeScore struct {
 // Find chooses the node for a pod: one with the best sum of scores among those
 // that no filter refuses. Without a choice the diagnosis says why.
 func (p *Placer) Find(pod *state.Pod) (Choice, *Diagnosis) {
-	feasible, scores, evaluated, diagnosis := p.feasible(pod)
+	d, feasible, scores, evaluated, diagnosis := p.feasible(pod)
 	if diagnosis != nil {
 		return Choice{}, diagnosis
 	}
 	best := p.best(scores)
-	return Choice{Node: p.cluster.Nodes()[feasible[best]].Name(), Evaluated: evaluated, Feasible: len(feasible)}, nil
+	return Choice{Node: p.cluster.Nodes()[feasible[best]].Name(), Evaluated: evaluated, Feasible: len(feasible), prepared: d.prepared}, nil
 }
 
 // Rank is Find, but leaves the choice to the caller, who may know of more
 // filters and scores: it returns all scores.
 func (p *Placer) Rank(pod *state.Pod) (Choice, *Diagnosis) {
-	feasible, scores, evaluated, diagnosis := p.feasible(pod)
+	d, feasible, scores, evaluated, diagnosis := p.feasible(pod)
 	if diagnosis != nil {
 		return Choice{}, diagnosis
 	}
-	choice := Choice{Evaluated: evaluated, Feasible: len(feasible)}
+	choice := Choice{Evaluated: evaluated, Feasible: len(feasible), prepared: d.prepared}
 	for i, index := range feasible {
 		choice.Scores = append(choice.Scores, NodeScore{p.cluster.Nodes()[index].Name(), scores[i]})
 	}
@@ -63,7 +86,7 @@ func (p *Placer) Fits(pod *state.Pod, node string) *Status {
 	return d.check(n)
 }
 
-func (p *Placer) feasible(pod *state.Pod) (feasible []int32, scores []int64, evaluated int, _ *Diagnosis) {
+func (p *Placer) feasible(pod *state.Pod) (_ *decision, feasible []int32, scores []int64, evaluated int, _ *Diagnosis) {
 	nodes := p.cluster.Nodes()
 	refuse := func(status *Status) *Diagnosis {
 		diagnosis := &Diagnosis{Before: status, count: len(nodes)}
@@ -71,32 +94,29 @@ func (p *Placer) feasible(pod *state.Pod) (feasible []int32, scores []int64, eva
 		return diagnosis
 	}
 	if len(nodes) == 0 {
-		return nil, nil, 0, &Diagnosis{Before: &Status{Unresolvable: true, Err: ErrNoNodes}}
+		return nil, nil, nil, 0, &Diagnosis{Before: &Status{Unresolvable: true, Reasons: []string{NoNodes}}}
 	}
 	d, status := p.prepare(pod)
 	if status != nil {
-		return nil, nil, 0, refuse(status)
+		return nil, nil, nil, 0, refuse(status)
 	}
-	if nominated := pod.Obj.Status.NominatedNodeName; nominated != "" {
-		if node := p.cluster.Node(nominated); node != nil && d.check(node) == nil {
-			return []int32{int32(node.Index())}, []int64{0}, 1, nil
-		}
+	if nominated := p.cluster.Node(pod.Obj.Status.NominatedNodeName); nominated != nil && d.check(nominated) == nil {
+		return d, []int32{int32(nominated.Index())}, []int64{0}, 1, nil
 	}
-	feasible, evaluated, err := d.filter(nodes)
-	if err != nil {
-		return nil, nil, 0, refuse(err)
+	feasible, evaluated, status = d.filter(nodes)
+	switch {
+	case status != nil:
+		return nil, nil, nil, 0, refuse(status)
+	case len(feasible) == 0:
+		return nil, nil, nil, 0, d.diagnose(nodes)
+	case len(feasible) == 1:
+		return d, feasible, []int64{0}, evaluated, nil
 	}
-	if len(feasible) == 0 {
-		return nil, nil, 0, d.diagnose(nodes)
-	}
-	if len(feasible) == 1 {
-		return feasible, []int64{0}, evaluated, nil
-	}
-	return feasible, d.score(nodes, feasible), evaluated, nil
+	return d, feasible, d.score(nodes, feasible), evaluated, nil
 }
 
-// ErrNoNodes says that there is nothing to place pods on.
-var ErrNoNodes = fmt.Errorf("no nodes available to schedule pods")
+// NoNodes says that there is nothing to place pods on.
+const NoNodes = "no nodes available to schedule pods"
 
 // filter returns the indexes of the nodes that nothing refuses, and how many
 // nodes it looked at.

@@ -1,6 +1,8 @@
 package placement
 
 import (
+	"context"
+
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/howdah/howdah/scheduler/state"
@@ -25,6 +27,21 @@ type Prepared interface {
 	// Score is between 0 and 100, for nodes that were not refused; false: the
 	// plugin doesn't score this pod.
 	Score(nodes []*state.Node) ([]int64, bool)
+}
+
+// A Reserver is a [Prepared] that takes more than room on the chosen node.
+type Reserver interface {
+	// Reserve takes it in memory. Either may be nil.
+	Reserve(node string) (Reservation, *Status)
+}
+
+// A Reservation is what a plugin took for a pod on a node.
+type Reservation interface {
+	// Bind makes it real in the API, before the pod is bound; it may wait.
+	Bind(ctx context.Context) error
+	// Undo gives back what was taken and is not bound. It may be called after
+	// Bind failed.
+	Undo()
 }
 
 // Workloads knows which pods belong together.

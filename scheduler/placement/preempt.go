@@ -19,11 +19,18 @@ type Victims struct {
 	Violations int          // how many of them a disruption budget protects
 }
 
+// String says what is going to happen; kube-scheduler's text.
+func (v Victims) String() string {
+	return fmt.Sprintf("found a potential placement for pod on node %s, preempting %d victims", v.Node, len(v.Pods))
+}
+
 // Preemption is what there is to do for a pod that no node takes.
 type Preemption struct {
 	Candidates []Victims
 	// Message says why there are none; kube-scheduler's text.
 	Message string
+	// Ineligible: the pod may not preempt, so nothing was looked for.
+	Ineligible bool
 }
 
 // Preempt looks for nodes that would take the pod if pods of lower priority
@@ -33,7 +40,7 @@ type Preemption struct {
 // state; now stands for the start of pods that have none.
 func (p *Placer) Preempt(pod *state.Pod, diagnosis *Diagnosis, budgets []*policyv1.PodDisruptionBudget, now time.Time) Preemption {
 	if reason := p.ineligible(pod, diagnosis); reason != "" {
-		return Preemption{Message: reason}
+		return Preemption{Message: reason, Ineligible: true}
 	}
 	nodes := p.cluster.Nodes()
 	unhelpful := &Diagnosis{

@@ -2,7 +2,6 @@ package placement
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -54,6 +53,9 @@ func (d *Diagnosis) refused(status *Status) {
 
 // String is kube-scheduler's message, as in "0/3 nodes are available: ...".
 func (d *Diagnosis) String() string {
+	if d.count == 0 && d.Before != nil {
+		return strings.Join(d.Before.Reasons, ", ")
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "0/%d nodes are available:", d.count)
 	if d.Before != nil {
@@ -86,5 +88,20 @@ func (d *Diagnosis) reasons() []string {
 	return texts
 }
 
-// Rejectors are the names of the plugins that refused, sorted.
-func (d *Diagnosis) Rejectors() []string { return slices.Sorted(maps.Keys(d.Plugins)) }
+// Refused is a diagnosis of a pod that one plugin refuses.
+func Refused(status *Status) *Diagnosis {
+	d := &Diagnosis{Before: status, count: 1}
+	d.refused(status)
+	return d
+}
+
+// Err is why it could not be told whether a node takes the pod.
+func (d *Diagnosis) Err() error {
+	if d.Before != nil {
+		return d.Before.Err
+	}
+	return nil
+}
+
+// Empty tells whether there were no nodes at all.
+func (d *Diagnosis) Empty() bool { return d.count == 0 }

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -80,7 +81,7 @@ type Queue struct {
 	backoff heapOf
 	errors  heapOf
 	parked  map[types.UID]*Item
-	causes  map[string]int // how many parked pods a plugin refused
+	causes  map[Cause]int // how many parked pods a plugin refused, by profile
 }
 
 // New is empty.
@@ -97,7 +98,7 @@ func New(o Options) *Queue {
 	if o.Entered == nil {
 		o.Entered = func(string, string) {}
 	}
-	q := &Queue{options: o, items: map[types.UID]*Item{}, parked: map[types.UID]*Item{}, causes: map[string]int{}}
+	q := &Queue{options: o, items: map[types.UID]*Item{}, parked: map[types.UID]*Item{}, causes: map[Cause]int{}}
 	q.active.less = firstServed
 	q.backoff.less = func(a, b *Item) bool {
 		if x, y := q.backoffEnd(a), q.backoffEnd(b); !x.Equal(y) {
@@ -229,14 +230,17 @@ func (q *Queue) giveBack(item *Item, now time.Time) bool {
 // that the event may help at all, helps tells for one pod.
 func (q *Queue) Move(event string, plugins []string, helps func(plugin string, pod *state.Pod) bool, now time.Time) {
 	concerned := false
-	for _, plugin := range plugins {
-		concerned = concerned || q.causes[plugin] > 0
+	for cause := range q.causes {
+		concerned = concerned || slices.Contains(plugins, cause.Plugin)
 	}
 	if !concerned {
 		return
 	}
 	for _, item := range q.parked {
-		if item.Gate == "" && q.mayHelp(item, func(plugin string) bool { return contains(plugins, plugin) && helps(plugin, item.Pod) }) {
+		if item.Gate != "" && q.options.Gate(item.Pod) != "" {
+			continue
+		}
+		if q.mayHelp(item, func(plugin string) bool { return slices.Contains(plugins, plugin) && helps(plugin, item.Pod) }) {
 			q.move(item, event, now)
 		}
 	}
@@ -301,8 +305,14 @@ func (q *Queue) Counts() map[string]int {
 	}
 }
 
-// Causes are how many parked pods each plugin refused.
-func (q *Queue) Causes() map[string]int { return q.causes }
+// A Cause is a plugin that refused pods of a profile.
+type Cause struct{ Plugin, Profile string }
+
+// Causes are how many parked pods each plugin refused. The map is for reading
+// until the next change.
+func (q *Queue) Causes() map[Cause]int { return q.causes }
+
+func cause(plugin string, item *Item) Cause { return Cause{plugin, item.Pod.Obj.Spec.SchedulerName} }
 
 func (q *Queue) mayHelp(item *Item, helps func(plugin string) bool) bool {
 	for plugin := range item.Rejectors {
@@ -346,7 +356,7 @@ func (q *Queue) park(item *Item, event string) {
 	item.in = parked
 	q.parked[item.Pod.UID()] = item
 	for plugin := range item.Rejectors {
-		q.causes[plugin]++
+		q.causes[cause(plugin, item)]++
 	}
 	if item.Gate == "" {
 		q.options.Entered(Unschedulable, event)
@@ -367,8 +377,9 @@ func (q *Queue) remove(item *Item) {
 	case parked:
 		delete(q.parked, item.Pod.UID())
 		for plugin := range item.Rejectors {
-			if q.causes[plugin]--; q.causes[plugin] == 0 {
-				delete(q.causes, plugin)
+			c := cause(plugin, item)
+			if q.causes[c]--; q.causes[c] == 0 {
+				delete(q.causes, c)
 			}
 		}
 	}
@@ -395,13 +406,4 @@ func (q *Queue) backoffEnd(item *Item) time.Time {
 		item.until = item.since.Add(wait).Truncate(window)
 	}
 	return item.until
-}
-
-func contains(list []string, s string) bool {
-	for _, have := range list {
-		if have == s {
-			return true
-		}
-	}
-	return false
 }

@@ -1,0 +1,132 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/howdah/howdah/scheduler/placement"
+)
+
+// bindTimeout bounds one request; what became of it is then asked again.
+const bindTimeout = 30 * time.Second
+
+var (
+	errNotLeading = errors.New("this scheduler does not lead any more")
+	errElsewhere  = errors.New("the pod was bound or changed by someone else")
+)
+
+// bind makes a decision real.
+func (s *Scheduler) bind(ctx context.Context, a attempt) {
+	err := s.bindReservations(ctx, a)
+	if err == nil {
+		err = s.bindPod(ctx, a)
+	}
+	pod := a.item.Pod
+	if err != nil {
+		s.unbound(ctx, a, err)
+		return
+	}
+	s.log.Debug("bound a pod", "pod", pod.Obj.Namespace+"/"+pod.Obj.Name, "node", a.node, "evaluatedNodes", a.choice.Evaluated, "feasibleNodes", a.choice.Feasible)
+	s.metrics.scheduled(a.profile.Name, s.clock.Since(a.start), a.item.Attempts, s.clock.Since(a.item.FirstAttempt))
+	s.event(pod.Obj, nil, corev1.EventTypeNormal, "Scheduled", "Binding",
+		fmt.Sprintf("Successfully assigned %s/%s to %s", pod.Obj.Namespace, pod.Obj.Name, a.node), false)
+	s.mu.Lock()
+	s.queue.Delete(pod.UID())
+	s.mu.Unlock()
+}
+
+func (s *Scheduler) bindReservations(ctx context.Context, a attempt) error {
+	for _, reservation := range a.reservations {
+		if err := reservation.Bind(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bindPod asks for the binding until the answer is certain. Asking again is
+// harmless: it is for this pod by its UID and for this node only.
+func (s *Scheduler) bindPod(ctx context.Context, a attempt) error {
+	pod := a.item.Pod.Obj
+	binding := &corev1.Binding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
+		Target:     corev1.ObjectReference{Kind: "Node", Name: a.node},
+	}
+	wait := 10 * time.Millisecond
+	for asked := false; ; asked = true {
+		if !s.options.Leads() {
+			return errNotLeading
+		}
+		request, cancel := context.WithTimeout(ctx, bindTimeout)
+		err := s.options.Client.CoreV1().Pods(pod.Namespace).Bind(request, binding, metav1.CreateOptions{})
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return errNotLeading
+		case apierrors.IsConflict(err):
+			if bound, known := s.boundTo(ctx, pod); known {
+				if bound == a.node && asked {
+					return nil // by the request whose answer was lost
+				}
+				return fmt.Errorf("%w: %w", errElsewhere, err)
+			}
+		case certain(err):
+			return err
+		}
+		s.log.Debug("asking again for a binding of which it is not certain what became", "pod", pod.Namespace+"/"+pod.Name, "node", a.node, "err", err)
+		select {
+		case <-ctx.Done():
+			return errNotLeading
+		case <-s.clock.After(wait):
+		}
+		wait = min(2*wait, 5*time.Second)
+	}
+}
+
+// certain tells whether the error is the server's word that nothing was done.
+func certain(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false // the connection broke, or time was over
+	}
+	code := status.Status().Code
+	return code >= 400 && code < 500 && !apierrors.IsTooManyRequests(err) && !apierrors.IsTimeout(err)
+}
+
+// boundTo asks the API where a pod is.
+func (s *Scheduler) boundTo(ctx context.Context, pod *corev1.Pod) (string, bool) {
+	live, err := s.options.Client.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+	if err != nil || live.UID != pod.UID {
+		return "", err == nil || apierrors.IsNotFound(err)
+	}
+	return live.Spec.NodeName, true
+}
+
+// unbound takes back a decision that could not be made real.
+func (s *Scheduler) unbound(ctx context.Context, a attempt, cause error) {
+	undo(a.reservations)
+	if errors.Is(cause, errNotLeading) {
+		// The room stays taken: it is the next leader's to say what is there.
+		return
+	}
+	pod := a.item.Pod
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.assumed[pod.UID()]; !ok {
+		// It is known by now to be on a node, or to be gone.
+		return
+	}
+	delete(s.assumed, pod.UID())
+	s.cluster.RemovePod(pod.UID())
+	s.happen(placement.Event{Cause: placement.PodDeleted, Old: pod})
+	s.failed(ctx, a, cause)
+	s.signal()
+}

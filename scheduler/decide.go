@@ -1,0 +1,112 @@
+package scheduler
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/howdah/howdah/scheduler/placement"
+	"github.com/howdah/howdah/scheduler/queue"
+)
+
+// decideAll decides one pod after the other.
+func (s *Scheduler) decideAll(ctx context.Context) {
+	for {
+		select { // a slot first, so that who waits longest or matters most takes it
+		case s.bindings <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		item := s.next(ctx)
+		if item == nil {
+			return
+		}
+		if bind := s.decide(ctx, item); bind != nil {
+			s.binding.Add(1)
+			s.running.Go(func() {
+				defer func() { <-s.bindings }()
+				bind()
+				s.binding.Add(-1)
+			})
+		} else {
+			<-s.bindings
+		}
+	}
+}
+
+// next waits for a pod to decide; nil: ctx ended.
+func (s *Scheduler) next(ctx context.Context) *queue.Item {
+	for ctx.Err() == nil {
+		s.mu.Lock()
+		item := s.queue.Pop(s.clock.Now())
+		s.mu.Unlock()
+		if item != nil {
+			return item
+		}
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// decide returns what binds the pod, or nil if no node takes it.
+func (s *Scheduler) decide(ctx context.Context, item *queue.Item) func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pod := item.Pod
+	profile := s.profiles[pod.Obj.Spec.SchedulerName]
+	if !s.queue.Has(pod.UID()) || profile == nil {
+		s.queue.Delete(pod.UID())
+		return nil
+	}
+	if pod.Obj.DeletionTimestamp != nil {
+		s.event(pod.Obj, nil, corev1.EventTypeWarning, "FailedScheduling", "Scheduling",
+			"skip schedule deleting pod: "+pod.Obj.Namespace+"/"+pod.Obj.Name, false)
+		s.queue.Delete(pod.UID())
+		return nil
+	}
+	start := s.clock.Now()
+	attempt := attempt{item: item, profile: profile, start: start}
+	choice, diagnosis := profile.placer.Find(pod)
+	s.metrics.algorithm.Observe(s.clock.Since(start).Seconds())
+	if diagnosis != nil {
+		s.unplaced(ctx, attempt, diagnosis)
+		return nil
+	}
+	attempt.choice, attempt.node = choice, choice.Node
+	reservations, status := choice.Reserve(choice.Node)
+	attempt.reservations = reservations
+	if status != nil {
+		undo(reservations)
+		s.unplaced(ctx, attempt, placement.Refused(status))
+		return nil
+	}
+	s.cluster.AddPod(pod, choice.Node)
+	s.assumed[pod.UID()] = assumed{pod, choice.Node}
+	s.nominations.Delete(pod.UID())
+	return func() { s.bind(ctx, attempt) }
+}
+
+// An attempt is one try to place a pod.
+type attempt struct {
+	item         *queue.Item
+	profile      *profile
+	start        time.Time
+	choice       placement.Choice
+	node         string
+	reservations []placement.Reservation
+}
+
+func undo(reservations []placement.Reservation) {
+	for i := len(reservations) - 1; i >= 0; i-- {
+		reservations[i].Undo()
+	}
+}
+
+// event records what happened to a pod, in the name of its scheduler.
+func (s *Scheduler) event(pod, related *corev1.Pod, kind, reason, action, note string, repeats bool) {
+	s.events.Event(pod, related, kind, pod.Spec.SchedulerName, reason, action, note, repeats)
+}

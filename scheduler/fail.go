@@ -1,0 +1,74 @@
+package scheduler
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/howdah/howdah/scheduler/placement"
+)
+
+// unplaced deals with a pod that no node takes: it makes room if it may, tells
+// the user, and parks the pod. The lock is held.
+func (s *Scheduler) unplaced(ctx context.Context, a attempt, diagnosis *placement.Diagnosis) {
+	if err := diagnosis.Err(); err != nil {
+		s.failed(ctx, a, err)
+		return
+	}
+	pod := a.item.Pod
+	nominated, renominate := "", true
+	if a.profile.Preempts && a.node == "" && !diagnosis.Empty() {
+		nominated, renominate = s.preempt(ctx, a, diagnosis)
+	}
+	s.metrics.unschedulable(a.profile.Name, s.clock.Since(a.start))
+	message := diagnosis.String()
+	s.log.Debug("no node takes a pod", "pod", pod.Obj.Namespace+"/"+pod.Obj.Name, "why", message)
+	s.queue.Park(a.item, rejectors(diagnosis), false, s.clock.Now())
+	if renominate {
+		s.nominations.Set(pod, nominated)
+	}
+	s.event(pod.Obj, nil, corev1.EventTypeWarning, "FailedScheduling", "Scheduling", message, true)
+	s.statuses.set(pod.Obj, corev1.PodReasonUnschedulable, message, nominated, renominate)
+}
+
+// rejectors names who refused. A cluster without nodes is helped by a node.
+func rejectors(diagnosis *placement.Diagnosis) map[string]bool {
+	if diagnosis.Empty() {
+		return map[string]bool{placement.NodeName: true}
+	}
+	return diagnosis.Plugins
+}
+
+// failed deals with an attempt that ended by an error; the pod is tried again.
+// The lock is held.
+func (s *Scheduler) failed(_ context.Context, a attempt, cause error) {
+	pod := a.item.Pod
+	s.metrics.failed(a.profile.Name, s.clock.Since(a.start))
+	s.log.Debug("an attempt to place a pod failed; it is tried again", "pod", pod.Obj.Namespace+"/"+pod.Obj.Name, "err", cause)
+	s.queue.Retry(a.item, s.clock.Now())
+	s.nominations.Delete(pod.UID())
+	s.event(pod.Obj, nil, corev1.EventTypeWarning, "FailedScheduling", "Scheduling", cause.Error(), true)
+	s.statuses.set(pod.Obj, corev1.PodReasonSchedulerError, cause.Error(), "", true)
+}
+
+// preempt looks for victims and has them removed. It returns the node to which
+// the pod is nominated, and whether its nomination changes at all.
+func (s *Scheduler) preempt(ctx context.Context, a attempt, diagnosis *placement.Diagnosis) (string, bool) {
+	s.metrics.preemptionAttempts.Inc()
+	budgets, err := s.budgets.List(labels.Everything())
+	if err != nil {
+		diagnosis.AfterMessage = "preemption: " + err.Error()
+		return "", false
+	}
+	now := s.clock.Now()
+	preemption := a.profile.placer.Preempt(a.item.Pod, diagnosis, budgets, now)
+	if len(preemption.Candidates) == 0 {
+		diagnosis.AfterMessage = "preemption: " + preemption.Message
+		return "", !preemption.Ineligible
+	}
+	victims := placement.Pick(preemption.Candidates, now)
+	diagnosis.AfterMessage = "preemption: " + victims.String()
+	s.evict(ctx, a, victims)
+	return victims.Node, true
+}

@@ -1,0 +1,90 @@
+package scheduler
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/clock"
+
+	"github.com/howdah/howdah/scheduler/placement"
+	"github.com/howdah/howdah/scheduler/state"
+)
+
+// Options say how a scheduler works. The zero value of a field means the
+// default that its comment names.
+type Options struct {
+	Client    kubernetes.Interface
+	Informers informers.SharedInformerFactory // the caller starts it after New
+	Version   *version.Version                // of Kubernetes, for features that nodes declare
+	Profiles  []Profile                       // one, default-scheduler with placement's defaults
+	Instance  string                          // names this process in events
+
+	InitialBackoff, MaxBackoff time.Duration // 1s, 10s
+	Bindings                   int           // 100, at the same time
+
+	// Leads tells whether this process may bind now; nil: always.
+	Leads func() bool
+
+	Clock  clock.WithTicker // the real one
+	Logger *slog.Logger     // discards
+}
+
+// A Profile is how pods of one scheduler name are placed.
+type Profile struct {
+	Name      string // spec.schedulerName of its pods
+	Placement placement.Config
+	Plugins   []placement.Plugin
+	Devices   func(corev1.ResourceName) bool // see [placement.Options]
+	Preempts  bool                           // DefaultPreemption is on
+	Gates     bool                           // SchedulingGates is on
+}
+
+// NewProfile is kube-scheduler's default profile.
+func NewProfile() Profile {
+	return Profile{Name: corev1.DefaultSchedulerName, Placement: placement.DefaultConfig(), Preempts: true, Gates: true}
+}
+
+func (o *Options) complete() error {
+	if o.Client == nil || o.Informers == nil {
+		return errors.New("a scheduler needs a client and informers")
+	}
+	if o.Version == nil {
+		return errors.New("a scheduler needs the version of Kubernetes")
+	}
+	if len(o.Profiles) == 0 {
+		o.Profiles = []Profile{NewProfile()}
+	}
+	if o.Instance == "" {
+		o.Instance = corev1.DefaultSchedulerName
+	}
+	if o.Bindings == 0 {
+		o.Bindings = 100
+	}
+	if o.Leads == nil {
+		o.Leads = func() bool { return true }
+	}
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// profile is a [Profile] at work.
+type profile struct {
+	Profile
+	placer *placement.Placer
+}
+
+// assumed is a pod on its way to a node.
+type assumed struct {
+	pod  *state.Pod
+	node string
+}

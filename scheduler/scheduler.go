@@ -1,0 +1,142 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	policylisters "k8s.io/client-go/listers/policy/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
+
+	"github.com/howdah/howdah/scheduler/placement"
+	"github.com/howdah/howdah/scheduler/queue"
+	"github.com/howdah/howdah/scheduler/record"
+	"github.com/howdah/howdah/scheduler/state"
+	"github.com/howdah/howdah/scheduler/workload"
+)
+
+// A Scheduler places pods while [Scheduler.Run] runs.
+type Scheduler struct {
+	options  Options
+	log      *slog.Logger
+	clock    clock.WithTicker
+	metrics  *metrics
+	events   *record.Recorder
+	statuses *statusWriter
+	budgets  policylisters.PodDisruptionBudgetLister
+	synced   []cache.InformerSynced
+
+	mu          sync.Mutex
+	cluster     *state.Cluster
+	queue       *queue.Queue
+	nominations *queue.Nominations
+	profiles    map[string]*profile
+	assumed     map[types.UID]assumed
+	preempting  map[types.UID]bool // pods whose victims are being removed
+	happened    uint64             // counts events that may help
+
+	wake     chan struct{} // something may be decided
+	bindings chan struct{} // a slot for each that is under way
+	binding  atomic.Int64
+	running  sync.WaitGroup
+}
+
+// New asks the informers for what the scheduler watches. The caller starts them
+// and then calls [Scheduler.Run].
+func New(o Options) (*Scheduler, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	s := &Scheduler{
+		options: o, log: o.Logger, clock: o.Clock, metrics: newMetrics(), cluster: state.NewCluster(), nominations: queue.NewNominations(),
+		profiles: map[string]*profile{}, assumed: map[types.UID]assumed{}, preempting: map[types.UID]bool{},
+		wake: make(chan struct{}, 1), bindings: make(chan struct{}, o.Bindings),
+		budgets: o.Informers.Policy().V1().PodDisruptionBudgets().Lister(),
+	}
+	s.synced = append(s.synced, o.Informers.Policy().V1().PodDisruptionBudgets().Informer().HasSynced)
+	s.queue = queue.New(queue.Options{
+		InitialBackoff: o.InitialBackoff, MaxBackoff: o.MaxBackoff, Gate: s.gate,
+		Entered: func(queue, event string) { s.metrics.incoming.WithLabelValues(queue, event).Inc() },
+	})
+	s.events = record.New(o.Client.EventsV1(), o.Instance, o.Logger, func() bool { return s.binding.Load() > 0 })
+	s.statuses = newStatusWriter(o.Client, o.Logger)
+	workloads := workload.New(o.Informers)
+	for _, p := range o.Profiles {
+		if s.profiles[p.Name] != nil {
+			return nil, fmt.Errorf("there are two profiles for the scheduler name %q; give each its own schedulerName", p.Name)
+		}
+		placer, err := placement.New(placement.Options{
+			Config: p.Placement, Cluster: s.cluster, Plugins: p.Plugins, Version: o.Version, Workloads: workloads,
+			Nominations: s.nominations, Devices: p.Devices, Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("profile %q: %w", p.Name, err)
+		}
+		s.profiles[p.Name] = &profile{Profile: p, placer: placer}
+	}
+	if err := s.watch(o.Informers); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Run places pods until ctx ends, and then waits for what is under way. Nothing
+// is bound after it returned.
+func (s *Scheduler) Run(ctx context.Context) error {
+	if !cache.WaitForCacheSync(ctx.Done(), s.synced...) {
+		return ctx.Err()
+	}
+	s.log.Debug("the scheduler's caches are filled")
+	s.running.Go(func() { s.events.Run(ctx) })
+	s.statuses.start(ctx, &s.running)
+	s.running.Go(func() { s.flush(ctx) })
+	s.decideAll(ctx)
+	s.running.Wait()
+	return nil
+}
+
+// flush wakes the deciding goroutine for pods whose waiting is over.
+func (s *Scheduler) flush(ctx context.Context) {
+	ticks := s.clock.NewTicker(time.Second)
+	defer ticks.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C():
+		}
+		s.mu.Lock()
+		s.queue.Flush(s.clock.Now())
+		if n%30 == 0 {
+			s.queue.FlushParked(s.clock.Now())
+		}
+		s.measure()
+		s.mu.Unlock()
+		s.signal()
+	}
+}
+
+// signal tells the deciding goroutine that there may be something to decide.
+func (s *Scheduler) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// gate says what keeps a pod from being decided.
+func (s *Scheduler) gate(pod *state.Pod) string {
+	if s.preempting[pod.UID()] {
+		return placement.DefaultPreemption
+	}
+	if p := s.profiles[pod.Obj.Spec.SchedulerName]; p != nil && p.Gates && len(pod.Obj.Spec.SchedulingGates) > 0 {
+		return "SchedulingGates"
+	}
+	return ""
+}

@@ -1,0 +1,156 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+)
+
+const statusWriters = 4
+
+// A statusWriter writes to pods why they are not placed. Of what is still to be
+// written for a pod only the last is.
+type statusWriter struct {
+	client kubernetes.Interface
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	pending map[types.UID]pendingStatus
+	order   []types.UID
+	wake    chan struct{}
+}
+
+type pendingStatus struct {
+	pod        *corev1.Pod
+	reason     string // "": the condition stays
+	message    string
+	nominated  string
+	renominate bool
+}
+
+func newStatusWriter(client kubernetes.Interface, log *slog.Logger) *statusWriter {
+	return &statusWriter{client: client, log: log, pending: map[types.UID]pendingStatus{}, wake: make(chan struct{}, 1)}
+}
+
+// set says why a pod is not placed, and to which node it is nominated if that
+// changes.
+func (w *statusWriter) set(pod *corev1.Pod, reason, message, nominated string, renominate bool) {
+	w.put(pendingStatus{pod, reason, message, nominated, renominate})
+}
+
+// clearNomination takes back a pod's nomination.
+func (w *statusWriter) clearNomination(pod *corev1.Pod) {
+	w.put(pendingStatus{pod: pod, renominate: true})
+}
+
+// forget drops what is to be written for a pod.
+func (w *statusWriter) forget(uid types.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.pending, uid)
+}
+
+func (w *statusWriter) put(p pendingStatus) {
+	if p.patch(time.Time{}) == nil {
+		return
+	}
+	w.mu.Lock()
+	if _, ok := w.pending[p.pod.UID]; !ok {
+		w.order = append(w.order, p.pod.UID)
+	}
+	w.pending[p.pod.UID] = p
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *statusWriter) start(ctx context.Context, running *sync.WaitGroup) {
+	for range statusWriters {
+		running.Go(func() {
+			for {
+				p, ok := w.next()
+				if ok {
+					w.write(ctx, p)
+					continue
+				}
+				select {
+				case <-ctx.Done():
+					return
+				case <-w.wake:
+				}
+			}
+		})
+	}
+}
+
+func (w *statusWriter) next() (pendingStatus, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.order) > 0 {
+		uid := w.order[0]
+		w.order = w.order[1:]
+		if p, ok := w.pending[uid]; ok {
+			delete(w.pending, uid)
+			if len(w.order) > 0 {
+				select {
+				case w.wake <- struct{}{}: // one for the others
+				default:
+				}
+			}
+			return p, true
+		}
+	}
+	return pendingStatus{}, false
+}
+
+func (w *statusWriter) write(ctx context.Context, p pendingStatus) {
+	_, err := w.client.CoreV1().Pods(p.pod.Namespace).Patch(ctx, p.pod.Name, types.StrategicMergePatchType, p.patch(time.Now()), metav1.PatchOptions{}, "status")
+	if err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
+		w.log.Debug("why a pod is not placed could not be written to it", "pod", p.pod.Namespace+"/"+p.pod.Name, "err", err)
+	}
+}
+
+// patch is nil when the pod says all that already.
+func (p *pendingStatus) patch(now time.Time) []byte {
+	status := map[string]any{}
+	if p.renominate && p.pod.Status.NominatedNodeName != p.nominated {
+		status["nominatedNodeName"] = p.nominated
+		if p.nominated == "" {
+			status["nominatedNodeName"] = nil
+		}
+	}
+	if p.reason != "" {
+		condition := corev1.PodCondition{
+			Type: corev1.PodScheduled, ObservedGeneration: p.pod.Generation, Status: corev1.ConditionFalse, Reason: p.reason, Message: p.message,
+			LastTransitionTime: metav1.NewTime(now),
+		}
+		same := false
+		for _, old := range p.pod.Status.Conditions {
+			if old.Type == condition.Type && old.Status == condition.Status {
+				condition.LastTransitionTime = old.LastTransitionTime
+				same = old.Reason == condition.Reason && old.Message == condition.Message && old.ObservedGeneration == condition.ObservedGeneration
+			}
+		}
+		if !same {
+			status["conditions"] = []corev1.PodCondition{condition}
+		}
+	}
+	if len(status) == 0 {
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": p.pod.UID}, "status": status})
+	if err != nil {
+		return nil
+	}
+	return patch
+}
