@@ -68,6 +68,17 @@ func Lead(ctx context.Context, client kubernetes.Interface, election Election, l
 	return nil
 }
 
+// Leads tells whether the lease under which [Lead] runs the work of this context
+// was renewed lately enough for nobody else to hold it. It is false sooner than
+// the context ends where the process was held up. Work that nobody elected
+// always leads.
+func Leads(ctx context.Context) bool {
+	elector, ok := ctx.Value(electorKey{}).(*leaderelection.LeaderElector)
+	return !ok || ctx.Err() == nil && elector.IsLeader() && elector.Check(0) == nil
+}
+
+type electorKey struct{}
+
 // leadOnce returns when ctx ended, the lease was lost, or work returned.
 func leadOnce(ctx context.Context, client kubernetes.Interface, election Election, log *slog.Logger, work func(context.Context) error) error {
 	// The election outlives ctx until work has stopped: only then may the
@@ -114,7 +125,7 @@ func leadOnce(ctx context.Context, client kubernetes.Interface, election Electio
 		return nil
 	case led := <-leading:
 		log.Debug("leading", "lease", election.Name, "identity", election.Identity)
-		working, stop := context.WithCancel(ctx)
+		working, stop := context.WithCancel(context.WithValue(ctx, electorKey{}, elector))
 		defer stop()
 		defer context.AfterFunc(led, stop)()
 		err := work(working)

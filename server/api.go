@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/howdah/howdah/auth/serviceaccount"
+	"github.com/howdah/howdah/scheduler/scheduling"
 	"github.com/howdah/howdah/server/admission"
 	"github.com/howdah/howdah/server/bootstrap"
 	"github.com/howdah/howdah/server/builtin"
@@ -38,6 +39,7 @@ type api struct {
 	table     *resource.Table
 	handler   http.Handler // the flow and everything behind it
 	installed *builtin.Installed
+	scheduler *scheduling.Scheduling // nil: it runs elsewhere
 	bootstrap *bootstrap.Bootstrap
 	informers informers.SharedInformerFactory
 	hooks     map[string]func() // what makes the health check of each bootstrap hook pass
@@ -143,6 +145,9 @@ func newAPI(s *Server) (_ *api, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.scheduler, err = newScheduling(s.options, s.log); err != nil {
+		return nil, err
+	}
 	router, err := a.router(s, &dispatch{
 		table: a.table,
 		read:  read.Deps{Store: s.store, MinRequestTimeout: s.options.MinRequestTimeout, Stopping: a.watchesEnd},
@@ -176,6 +181,9 @@ func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
 		r.Handle("/"+endpoint+"/*", s.health.Handler(endpoint))
 	}
 	collectors := slices.Concat(s.store.Collectors(), a.authentication.collectors(), a.authorizing.metrics.Collectors())
+	if a.scheduler != nil {
+		collectors = append(collectors, a.scheduler)
+	}
 	measurements, err := metrics.Handler(metrics.Sources{Table: s.table, Size: s.driver.Size, Collectors: collectors})
 	if err != nil {
 		return nil, err

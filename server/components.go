@@ -62,6 +62,13 @@ func startComponents(s *Server) (*components, error) {
 		}
 		all = append(all, controllers)
 	}
+	if s.api.scheduler != nil {
+		scheduler, err := c.scheduler(s.api.scheduler)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, scheduler)
+	}
 	for _, one := range all {
 		client, err := kubernetes.NewForConfig(c.as(&user.DefaultInfo{Name: one.user, Groups: []string{user.AllAuthenticated}}, "leader-election"))
 		if err != nil {
@@ -103,7 +110,7 @@ func (c *components) stop(ctx context.Context) error {
 	case <-ended:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("the controllers did not end in time: %w", context.Cause(ctx))
+		return fmt.Errorf("the scheduler and the controllers did not end in time: %w", context.Cause(ctx))
 	}
 }
 

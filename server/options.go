@@ -60,7 +60,9 @@ type Options struct {
 
 	// Controllers say what the controllers do that run in this server while it
 	// leads; nil: none run.
-	Controllers *controllers.Options
+	Controllers     *controllers.Options
+	NoScheduler     bool   // pods are scheduled by other processes
+	SchedulerConfig string // file with a KubeSchedulerConfiguration; empty: its defaults
 
 	Logger *slog.Logger // slog.Default()
 }

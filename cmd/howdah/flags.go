@@ -50,6 +50,7 @@ type serverFlags struct {
 	controllers    controllerFlags
 	tokens         tokenFlags
 	serving        servingFlags
+	scheduler      schedulerFlags
 
 	log logFlags
 }
@@ -87,6 +88,7 @@ func (f *serverFlags) add(flags *pflag.FlagSet) {
 	f.controllers.add(flags)
 	f.tokens.add(flags)
 	f.serving.add(flags)
+	f.scheduler.add(flags)
 	f.log.add(flags)
 }
 
@@ -150,6 +152,8 @@ func (f *serverFlags) options() (server.Options, error) {
 		RuntimeConfig:          f.runtimeConfig,
 		Authorization:          f.authorization.options(),
 		Admission:              admissionOptions,
+		NoScheduler:            !f.scheduler.run,
+		SchedulerConfig:        f.scheduler.config,
 		RequestTimeout:         f.requestTimeout,
 		MinRequestTimeout:      time.Duration(f.minRequestTimeout) * time.Second,
 		ShutdownDelay:          f.shutdownDelayDuration,

@@ -1,0 +1,106 @@
+// Package scheduling runs the scheduler by a KubeSchedulerConfiguration, inside
+// a server or in a process of its own, while it leads.
+package scheduling
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	componentversion "k8s.io/component-base/version"
+	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
+
+	"github.com/howdah/howdah/component"
+	"github.com/howdah/howdah/scheduler"
+	"github.com/howdah/howdah/scheduler/config"
+)
+
+// LeaseName is the Lease that kube-scheduler's leaders hold.
+const LeaseName = "kube-scheduler"
+
+// Scheduling is a scheduler that may run or not. It is a collector of the
+// metrics of the one that runs.
+type Scheduling struct {
+	config   *schedulerconfig.KubeSchedulerConfiguration
+	profiles []scheduler.Profile
+	version  *version.Version
+	instance string
+	log      *slog.Logger
+
+	mu      sync.Mutex
+	current *scheduler.Scheduler
+}
+
+// New checks the configuration; nothing runs yet.
+func New(c *schedulerconfig.KubeSchedulerConfiguration, log *slog.Logger) (*Scheduling, error) {
+	profiles, err := config.Profiles(c)
+	if err != nil {
+		return nil, fmt.Errorf("read the scheduler's configuration: %w", err)
+	}
+	release, err := version.Parse(componentversion.Get().String())
+	if err != nil {
+		return nil, fmt.Errorf("read the version of Kubernetes: %w", err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("name this scheduler: %w", err)
+	}
+	return &Scheduling{config: c, profiles: profiles, version: release, instance: host + "_" + uuid.NewString(), log: log}, nil
+}
+
+// Run schedules until ctx ends. It must run in one process of a cluster at a
+// time, see [component.Lead].
+func (s *Scheduling) Run(ctx context.Context, client kubernetes.Interface, shared *component.Informers) error {
+	factory, release := shared.Use()
+	defer release()
+	one, err := s.build(ctx, client, factory)
+	if err != nil {
+		return err
+	}
+	s.set(one)
+	defer s.set(nil)
+	factory.Run()
+	if err := one.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (s *Scheduling) build(ctx context.Context, client kubernetes.Interface, factory informers.SharedInformerFactory) (*scheduler.Scheduler, error) {
+	return scheduler.New(scheduler.Options{
+		Client: client, Informers: factory, Version: s.version, Profiles: s.profiles, Instance: s.instance,
+		InitialBackoff: time.Duration(s.config.PodInitialBackoffSeconds) * time.Second,
+		MaxBackoff:     time.Duration(s.config.PodMaxBackoffSeconds) * time.Second,
+		Leads:          func() bool { return component.Leads(ctx) }, Logger: s.log,
+	})
+}
+
+func (s *Scheduling) set(one *scheduler.Scheduler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = one
+}
+
+// Describe leaves open which metrics there are.
+func (s *Scheduling) Describe(chan<- *prometheus.Desc) {}
+
+// Collect is for Prometheus.
+func (s *Scheduling) Collect(metrics chan<- prometheus.Metric) {
+	s.mu.Lock()
+	current := s.current
+	s.mu.Unlock()
+	if current != nil {
+		for _, collector := range current.Collectors() {
+			collector.Collect(metrics)
+		}
+	}
+}
