@@ -37,6 +37,6 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newServer(), newControllerManager(), newMigrate(), newVersion())
+	root.AddCommand(newServer(), newControllerManager(), newScheduler(), newMigrate(), newVersion())
 	return root
 }

@@ -5,11 +5,9 @@
 package config
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 
-	"k8s.io/apimachinery/pkg/runtime"
 	componentbase "k8s.io/component-base/config/v1alpha1"
 	configv1 "k8s.io/kube-scheduler/config/v1"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
@@ -64,15 +62,13 @@ func Parse(data []byte) (*config.KubeSchedulerConfiguration, error) {
 	return out, nil
 }
 
-// YAML is the configuration as a file would have it, with all defaults.
-func YAML(c *config.KubeSchedulerConfiguration) ([]byte, error) {
-	info, ok := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), runtime.ContentTypeYAML)
-	if !ok {
-		return nil, fmt.Errorf("there is no serializer for %s", runtime.ContentTypeYAML)
+// External is the configuration as a file would have it and as /configz shows
+// it, with all defaults.
+func External(c *config.KubeSchedulerConfiguration) (*configv1.KubeSchedulerConfiguration, error) {
+	out := &configv1.KubeSchedulerConfiguration{}
+	if err := scheme.Scheme.Convert(c, out, nil); err != nil {
+		return nil, fmt.Errorf("show the scheduler's configuration: %w", err)
 	}
-	var b bytes.Buffer
-	if err := scheme.Codecs.EncoderForVersion(info.Serializer, configv1.SchemeGroupVersion).Encode(c, &b); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
+	out.SetGroupVersionKind(configv1.SchemeGroupVersion.WithKind("KubeSchedulerConfiguration"))
+	return out, nil
 }

@@ -22,8 +22,8 @@ func TestDefault(t *testing.T) {
 	if want := []scheduler.Profile{scheduler.NewProfile()}; !reflect.DeepEqual(profiles, want) {
 		t.Errorf("\n%+v, expected\n%+v", profiles, want)
 	}
-	if text, err := YAML(c); err != nil || !strings.Contains(string(text), "kind: KubeSchedulerConfiguration") {
-		t.Errorf("%s %v", text, err)
+	if shown, err := External(c); err != nil || shown.Kind != "KubeSchedulerConfiguration" || len(shown.Profiles) != 1 {
+		t.Errorf("%+v %v", shown, err)
 	}
 }
 
