@@ -54,6 +54,7 @@ type committer struct {
 // A pending write.
 type pending struct {
 	write  Write
+	sealed Write // what the database gets
 	weight int64
 	until  time.Time // when its caller gives up
 
@@ -82,7 +83,8 @@ func newCommitter(s *Store, origin string) *committer {
 // database is lost, the write waits for it for [Options.WriteTimeout]; the error
 // is then [ErrUnavailable] if nothing was written, and [ErrUnknownOutcome] if
 // that can't be known. A ctx that ends takes back a write that was not sent; for
-// one that was sent, Write waits on.
+// one that was sent, Write waits on. A [*SealError] says that the value could
+// not be sealed and nothing was written.
 func (s *Store) Write(ctx context.Context, w Write) (int64, error) {
 	if w.Key == "" {
 		return 0, errors.New("storage: a write needs a key")
@@ -90,9 +92,16 @@ func (s *Store) Write(ctx context.Context, w Write) (int64, error) {
 	if w.Delete() && w.Expect <= 0 {
 		return 0, fmt.Errorf("storage: a delete of %s needs the revision that it expects", w.Key)
 	}
+	sealed := w
+	if s.opener != nil {
+		var err error
+		if sealed, err = s.opener.seal(ctx, w); err != nil {
+			return 0, err
+		}
+	}
 	p := &pending{
-		write:  w,
-		weight: min(int64(len(w.Value)+len(w.Key)+writeOverhead), maxQueuedBytes),
+		write: w, sealed: sealed,
+		weight: min(int64(len(sealed.Value)+len(w.Key)+writeOverhead), maxQueuedBytes),
 		until:  time.Now().Add(s.options.WriteTimeout),
 		done:   make(chan struct{}),
 	}
@@ -277,7 +286,7 @@ func (c *committer) commit(ctx context.Context, writes []*pending) bool {
 	batch := Batch{ID: BatchID{Origin: c.origin, Sequence: c.sequence}, Writes: make([]Write, len(writes))}
 	var until time.Time
 	for i, p := range writes {
-		batch.Writes[i] = p.write
+		batch.Writes[i] = p.sealed
 		if p.until.After(until) {
 			until = p.until
 		}

@@ -35,6 +35,10 @@ type Driver interface {
 	// returns the state of that snapshot. The record and its bytes are yield's to keep.
 	Load(ctx context.Context, yield func(Record) error) (State, error)
 
+	// Get returns the live record of a key, the zero record when there is none,
+	// consistent with every commit that was acknowledged before the call.
+	Get(ctx context.Context, key string) (Record, error)
+
 	// Events returns at most query.Limit events after query.After, in
 	// revision order, oldest first. It returns [ErrCompacted] when history no
 	// longer reaches back to query.After. An answer shorter than the limit
@@ -85,6 +89,10 @@ type Record struct {
 	Created  int64     // revision of the write that created the key
 	Modified int64     // revision of the last write
 	Expires  time.Time // zero: never
+
+	// Err is set by the store, never by a driver, when the value could not be
+	// opened, see [Sealer]: Value is then what the database keeps.
+	Err error
 }
 
 // A Write puts or deletes one key.

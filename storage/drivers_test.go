@@ -43,6 +43,16 @@ func TestOracleOnPostgres(t *testing.T) {
 	storage.CheckOracle(t, openPostgres(t, endpoint), openPostgres(t, endpoint))
 }
 
+func TestSealedOnPostgres(t *testing.T) {
+	t.Parallel()
+	storage.CheckSealed(t, openPostgres(t, storagetest.Postgres(t)))
+}
+
+func TestSealedOnSQLite(t *testing.T) {
+	t.Parallel()
+	storage.CheckSealed(t, openSQLite(t))
+}
+
 func TestOracleOnSQLite(t *testing.T) {
 	t.Parallel()
 	storage.CheckOracle(t, openSQLite(t))

@@ -226,6 +226,24 @@ func (h *hub) reset(collections []*Collection, revision int64, err error) {
 	h.revision.Store(revision)
 }
 
+// forgetRecent forgets the changes of a collection up to the revision, the
+// cache's: who needs them finds them in the database's history.
+func (h *hub) forgetRecent(c *Collection, revision int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var others fifo
+	for _, change := range h.recent.all() {
+		if change.collection != c {
+			others.push(change)
+			continue
+		}
+		change.kept = false
+		h.bytes -= change.cost
+	}
+	h.recent = others
+	c.recent, c.floor = fifo{}, revision
+}
+
 func (h *hub) end(collections []*Collection, err error) {
 	for _, c := range collections {
 		for _, watchers := range c.watchers {

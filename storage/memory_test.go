@@ -166,6 +166,12 @@ func (d *memoryDriver) Load(_ context.Context, yield func(Record) error) (State,
 	return d.db.state, nil
 }
 
+func (d *memoryDriver) Get(_ context.Context, key string) (Record, error) {
+	d.db.mu.Lock()
+	defer d.db.mu.Unlock()
+	return d.db.live[key], nil
+}
+
 func (d *memoryDriver) Events(_ context.Context, q EventQuery) ([]Event, State, error) {
 	d.mu.Lock()
 	before := d.beforeEvents

@@ -38,7 +38,8 @@ type Object struct {
 	Labels labels.Labels
 	Fields fields.Fields
 
-	// Err is set when the stored bytes could not be described. Value is then
+	// Err is set when the stored bytes could not be described, or not be opened
+	// (it is then a [*SealError]). Value is then
 	// the stored bytes as they are, the rest is empty, and no selection but
 	// the empty one knows whether it matches: [Snapshot.Scan] always yields it.
 	Err error
@@ -65,6 +66,11 @@ func (o *Object) size() int64 {
 
 // describeRecord runs describe and fills in what the record knows.
 func describeRecord(describe Describe, r Record) *Object {
+	if r.Err != nil {
+		return &Object{
+			Key: r.Key, Revision: r.Modified, Created: r.Created, Expires: r.Expires, Value: r.Value, Err: r.Err,
+		}
+	}
 	o, err := describe(r.Key, r.Value, r.Modified)
 	switch {
 	case err != nil:

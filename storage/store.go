@@ -16,6 +16,8 @@ import (
 type Options struct {
 	Driver Driver
 	Logger *slog.Logger
+	// Sealer of the values in the database; nil: they are kept as they are.
+	Sealer Sealer
 
 	// HistoryRetention is how long history is kept in the database, so how old
 	// a revision may be that a watch or a list starts from; default 1 hour.
@@ -74,6 +76,7 @@ func setDefault[T comparable](value *T, standard T) {
 type Store struct {
 	options   Options
 	driver    Driver
+	opener    *opener // the driver, if values are sealed; else nil
 	log       *slog.Logger
 	exclusive bool
 
@@ -106,6 +109,10 @@ func New(o Options) (*Store, error) {
 	s := &Store{options: o, driver: o.Driver, log: o.Logger}
 	if e, ok := o.Driver.(Exclusive); ok {
 		s.exclusive = e.Exclusive()
+	}
+	if o.Sealer != nil {
+		s.opener = newOpener(o.Driver, o.Sealer)
+		s.driver = s.opener
 	}
 	s.metrics = newMetrics(s)
 	s.cache = newCache()
@@ -153,6 +160,9 @@ func (s *Store) Start(ctx context.Context) error {
 	s.run(func() { s.questions.run(running, s.askRevision) })
 	s.run(func() { s.expireLoop(running) })
 	s.run(func() { s.compactLoop(running) })
+	if s.opener != nil {
+		s.run(func() { s.reopenLoop(running) })
+	}
 	s.committer.start(committing)
 	return nil
 }
@@ -243,6 +253,7 @@ func (s *Store) Register(prefix string, describe Describe, indexes ...string) *C
 	c := newCollection(s, prefix, describe, indexes)
 	s.cache.register(c)
 	s.hub.register(c, s.Revision())
+	s.reopenSoon() // the sealer may not have known whose values they are
 	return c
 }
 

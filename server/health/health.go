@@ -2,7 +2,7 @@
 // their answers, which are kube-apiserver's in format and order.
 //
 // Every check belongs to /healthz, /livez and /readyz unless it is added for
-// readiness only. Checks run in the order they were added, each time someone
+// readiness only or for all but /livez. Checks run in the order they were added, each time someone
 // asks; "ping" and "log" come first and readiness ends with "shutdown".
 package health
 
@@ -34,6 +34,7 @@ type Checks struct {
 type check struct {
 	name      string
 	readiness bool // only in /readyz
+	notLive   bool // not in /livez
 	run       func(context.Context) error
 }
 
@@ -56,6 +57,12 @@ func (c *Checks) Add(name string, run func(context.Context) error) {
 // AddReadiness adds a check to /readyz alone.
 func (c *Checks) AddReadiness(name string, run func(context.Context) error) {
 	c.add(check{name: name, readiness: true, run: run})
+}
+
+// AddExceptLive adds a check to /healthz and /readyz: a restart would not mend
+// what it is about.
+func (c *Checks) AddExceptLive(name string, run func(context.Context) error) {
+	c.add(check{name: name, notLive: true, run: run})
 }
 
 // AddHook adds the check "poststarthook/NAME", which fails until done is called.
@@ -89,7 +96,7 @@ func (c *Checks) of(endpoint string) []check {
 	if endpoint == "readyz" {
 		return append(slices.Clone(c.all), check{name: "shutdown", run: c.shutdown})
 	}
-	return slices.DeleteFunc(slices.Clone(c.all), func(c check) bool { return c.readiness })
+	return slices.DeleteFunc(slices.Clone(c.all), func(c check) bool { return c.readiness || c.notLive && endpoint == "livez" })
 }
 
 func (c *Checks) shutdown(context.Context) error {

@@ -3,8 +3,6 @@ package objects
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -37,6 +35,7 @@ const retrySeconds = 1
 func APIError(err error, resource schema.GroupResource, name string) error {
 	var status apierrors.APIStatus
 	var conflict *storage.ConflictError
+	var sealed *storage.SealError
 	switch {
 	case err == nil:
 		return nil
@@ -44,6 +43,8 @@ func APIError(err error, resource schema.GroupResource, name string) error {
 		return err
 	case errors.As(err, &conflict):
 		return apierrors.NewConflict(resource, name, errors.New(registry.OptimisticLockErrorMsg))
+	case errors.As(err, &sealed):
+		return apierrors.NewInternalError(sealed)
 	case errors.Is(err, storage.ErrUnknownOutcome):
 		return apierrors.NewTimeoutError(err.Error()+"; read the object before you repeat it", retrySeconds)
 	case errors.Is(err, storage.ErrUnavailable), errors.Is(err, storage.ErrClosed):
@@ -114,14 +115,4 @@ func watchStatus(err error, resource schema.GroupResource) *metav1.Status {
 	}
 	out := status.Status()
 	return &out
-}
-
-// corrupt is the error of an object that can't be decoded.
-func corrupt(key string, err error) error {
-	return &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status:  metav1.StatusFailure,
-		Code:    http.StatusInternalServerError,
-		Reason:  metav1.StatusReasonStoreReadError,
-		Message: fmt.Sprintf("saw a DELETED event, but object data is corrupt - %s: %v", key, err),
-	}}
 }

@@ -2,6 +2,7 @@ package objects
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -121,6 +122,10 @@ var _ io.Writer = (*buffer)(nil)
 // into, to the object, with its resourceVersion and defaults.
 func (f form) decode(o *storage.Object, into runtime.Object) error {
 	if o.Err != nil { // Value is what is stored
+		var sealed *storage.SealError
+		if errors.As(o.Err, &sealed) {
+			return Unreadable(o)
+		}
 		if err := f.decodeBytes(o.Value, into); err != nil {
 			return err
 		}

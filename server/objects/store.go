@@ -194,17 +194,11 @@ func revisionOf(o *storage.Object) int64 {
 }
 
 func (s *Store) Stats(context.Context) (apistorage.Stats, error) {
-	snapshot := s.collection.Snapshot()
-	stats := apistorage.Stats{ObjectCount: int64(snapshot.Len(s.Prefix()))}
-	if !s.sizes.Load() || stats.ObjectCount == 0 {
-		return stats, nil
+	count, bytes := s.collection.Size()
+	stats := apistorage.Stats{ObjectCount: int64(count)}
+	if s.sizes.Load() && count > 0 {
+		stats.EstimatedAverageObjectSizeBytes = bytes / int64(count)
 	}
-	var bytes int64
-	snapshot.Scan(s.Prefix(), "", storage.Selection{}, func(o *storage.Object) bool {
-		bytes += int64(len(o.Value))
-		return true
-	})
-	stats.EstimatedAverageObjectSizeBytes = bytes / stats.ObjectCount
 	return stats, nil
 }
 

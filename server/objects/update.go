@@ -46,6 +46,15 @@ func (s *Store) GuaranteedUpdate(
 			return err
 		}
 		if p.unchanged {
+			// Written in a form that is no longer chosen, as after a change of
+			// the encryption key, it is written again.
+			stale, err := s.store.Stale(ctx, key)
+			if err != nil {
+				return s.failure(err)
+			}
+			p.unchanged = !stale
+		}
+		if p.unchanged {
 			return s.form.restore(p.data, p.versioned, current.Revision, destination)
 		}
 		revision, err := s.store.Write(ctx, storage.Write{

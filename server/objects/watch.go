@@ -174,7 +174,7 @@ func (w *watching) change(ctx context.Context, d storage.Delivery) error {
 	before, was, err := w.matching(d.Change.Previous)
 	if err != nil {
 		if now == nil {
-			return corrupt(d.Change.Key(), err)
+			return DeletedUnreadable(d.Change.Key(), err)
 		}
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/howdah/howdah/server/encode"
+	"github.com/howdah/howdah/server/objects"
 	"github.com/howdah/howdah/server/resource"
 	"github.com/howdah/howdah/storage"
 )
@@ -92,7 +93,7 @@ func (e *endpoint) inNamespace(r *http.Request) context.Context {
 // hub returns the object as upstream's storage would give it.
 func (e *endpoint) hub(o *storage.Object) (runtime.Object, error) {
 	if o.Err != nil {
-		return nil, apierrors.NewInternalError(o.Err)
+		return nil, objects.ReadError(o)
 	}
 	obj, err := e.Objects.Decode(o)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 
 	"github.com/howdah/howdah/server/encode"
+	"github.com/howdah/howdah/server/objects"
 	"github.com/howdah/howdah/storage"
 )
 
@@ -94,8 +95,11 @@ func (ev *events) delivery(d *storage.Delivery) (frame []byte, shared bool, err 
 
 func (ev *events) change(d *storage.Delivery) ([]byte, error) {
 	o := d.Object
+	if err := objects.Unreadable(o); err != nil && d.Type == storage.Deleted {
+		return nil, objects.DeletedUnreadable(o.Key, err)
+	}
 	if o.Err != nil {
-		return nil, apierrors.NewInternalError(o.Err)
+		return nil, objects.ReadError(o)
 	}
 	if d.Type == storage.Deleted {
 		var err error
@@ -119,7 +123,7 @@ func (ev *events) change(d *storage.Delivery) ([]byte, error) {
 // appendAdded appends the frame of an object that was there before the watch.
 func (ev *events) appendAdded(dst []byte, o *storage.Object) ([]byte, error) {
 	if o.Err != nil {
-		return nil, apierrors.NewInternalError(o.Err)
+		return nil, objects.ReadError(o)
 	}
 	return ev.append(dst, storage.Added, o, ev.appendJSON)
 }

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	apistorage "k8s.io/apiserver/pkg/storage"
 
+	"github.com/howdah/howdah/server/audit"
 	"github.com/howdah/howdah/server/encode"
 	"github.com/howdah/howdah/server/objects"
 	"github.com/howdah/howdah/storage"
@@ -59,7 +60,7 @@ func (e *endpoint) get(w http.ResponseWriter, r *http.Request) error {
 // write answers with one object.
 func (e *endpoint) write(w http.ResponseWriter, r *http.Request, format encode.Format, o *storage.Object) error {
 	switch {
-	case format.Target != nil || format.Pretty:
+	case format.Target != nil || format.Pretty || audit.WantsResponse(r.Context()):
 	case format.MediaType() == runtime.ContentTypeProtobuf && e.Exact && isProtobuf(o):
 		encode.Bytes(w, r, http.StatusOK, format.MediaType(), o.Value)
 		return nil
@@ -97,7 +98,7 @@ func (e *endpoint) find(ctx context.Context, namespace, name, resourceVersion st
 	case o == nil:
 		return nil, apierrors.NewNotFound(e.GroupResource(), name)
 	case o.Err != nil:
-		return nil, apierrors.NewInternalError(o.Err)
+		return nil, objects.ReadError(o)
 	}
 	return o, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/howdah/howdah/server/objects"
 	"github.com/howdah/howdah/storage"
 )
 
@@ -104,7 +105,7 @@ func (e *endpoint) protobuf(o *storage.Object) ([]byte, error) {
 // metadata is the object's metadata in protobuf.
 func (e *endpoint) metadata(o *storage.Object) ([]byte, error) {
 	if o.Err != nil {
-		return nil, apierrors.NewInternalError(o.Err)
+		return nil, objects.ReadError(o)
 	}
 	const objectMeta = 1
 	for b := o.Body; len(b) > 0; {

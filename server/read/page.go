@@ -7,6 +7,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metainternal "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	apistorage "k8s.io/apiserver/pkg/storage"
 	"strconv"
 
@@ -41,14 +42,14 @@ func (e *endpoint) page(ctx context.Context, namespace string, options *metainte
 		if o := snapshot.Get(s.key); o != nil && s.selection.Matches(o) {
 			p.objects = append(p.objects, o)
 		}
-		return p, p.check()
+		return p, p.check(e.GroupResource())
 	}
 	limit := options.Limit
 	if options.ResourceVersion == "0" {
 		limit = 0 // a list of the cache as it is has one page, as upstream's
 	}
 	p.read(snapshot, s, continueKey, int(limit))
-	if err := p.check(); err != nil {
+	if err := p.check(e.GroupResource()); err != nil {
 		return nil, err
 	}
 	return p, p.mark(snapshot, s, continueKey, int(limit))
@@ -104,13 +105,8 @@ func named(snapshot *storage.Snapshot, continueKey string) *storage.Object {
 
 // check fails for an object that can't be read, as nobody can say whether it
 // belongs to the list.
-func (p *page) check() error {
-	for _, o := range p.objects {
-		if o.Err != nil {
-			return apierrors.NewInternalError(o.Err)
-		}
-	}
-	return nil
+func (p *page) check(resource schema.GroupResource) error {
+	return objects.UnreadableList(p.objects, resource)
 }
 
 // mark says where the list goes on, if the page is full and there is more.

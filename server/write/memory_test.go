@@ -75,6 +75,12 @@ func (m *memory) Load(_ context.Context, yield func(storage.Record) error) (stor
 	return m.state(), nil
 }
 
+func (m *memory) Get(_ context.Context, key string) (storage.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.records[key], nil
+}
+
 func (m *memory) Events(_ context.Context, q storage.EventQuery) ([]storage.Event, storage.State, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

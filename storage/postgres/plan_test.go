@@ -71,6 +71,7 @@ func checkPlans(t *testing.T, d *Driver) {
 		indexes           []string
 		endless           int
 	}{
+		{"Get", q.Get, `'\x61'`, []string{"kv_pkey"}, 0},
 		{"Load", q.Load, `'\x00', 2000`, []string{"kv_pkey"}, 0},
 		{"Events", q.Events, `5, '\x2f', '\x30', 100, true`, []string{"log_pkey", "kv_pkey", "log_previous"}, 0},
 		{"Expired", q.Expired, `now(), 100`, []string{"kv_expires"}, 0},

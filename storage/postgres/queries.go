@@ -13,6 +13,7 @@ type queries struct {
 	Revision      string
 	Line          string
 	Load          string
+	Get           string
 	Events        string
 	Expired       string
 	Compact       string

@@ -20,7 +20,8 @@ func TestPlans(t *testing.T) {
 		Begin, Commit, Rollback                   string
 		Batch, Current, LogCreate, LogReplace     string
 		Insert, Update, Delete, Advance, Remember string
-		State, Load, Events, Expired, Cut, Drop   string
+		State, Load, Get, Events, Expired         string
+		Cut, Drop                                 string
 		Compacted, ForgetBatches, Size            string
 	}
 	must(t, sql.Fill(&q, "sqlite", strings.NewReplacer()))
@@ -33,6 +34,7 @@ func TestPlans(t *testing.T) {
 		"LogReplace": {q.LogReplace, []string{"sqlite_autoindex_kv_1 (key=?)"}},
 		"Update":     {q.Update, []string{"sqlite_autoindex_kv_1 (key=?)"}},
 		"Delete":     {q.Delete, []string{"sqlite_autoindex_kv_1 (key=?)"}},
+		"Get":        {q.Get, []string{"sqlite_autoindex_kv_1 (key=?)"}},
 		"Events":     {q.Events, []string{"SEARCH l USING INTEGER PRIMARY KEY (rowid>?)", "sqlite_autoindex_kv_1 (key=?)", "SEARCH n USING INDEX log_previous (previous=?)"}},
 		"Expired":    {q.Expired, []string{"kv_expires"}},
 		"Drop":       {q.Drop, []string{"SEARCH log USING INTEGER PRIMARY KEY (rowid<?)"}},

@@ -22,6 +22,7 @@ type queries struct {
 	Remember      string
 	State         string
 	Load          string
+	Get           string
 	Events        string
 	Expired       string
 	Cut           string

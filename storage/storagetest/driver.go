@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"sort"
 	"strings"
 	"sync"
@@ -46,6 +47,7 @@ func Driver(t *testing.T, factory Factory, traits Traits) {
 	t.Run("conflicts leave out their write only", one(testConflicts))
 	t.Run("an empty value is a value", one(testEmptyValue))
 	t.Run("large values", one(testLargeValues))
+	t.Run("get", one(testGet))
 	t.Run("a batch applies once", one(testIdempotence))
 	t.Run("an older batch is fenced", one(testFence))
 	t.Run("events", one(testEvents))
@@ -150,6 +152,28 @@ func testEmptyValue(t *testing.T, d storage.Driver) {
 	for _, e := range history(t, d, storage.EventQuery{Previous: true}) {
 		if e.Delete() {
 			t.Errorf("event %d is a delete", e.Revision)
+		}
+	}
+}
+
+func testGet(t *testing.T, d storage.Driver) {
+	w := newWriter("a")
+	expires := time.Now().Add(time.Hour).Truncate(time.Microsecond)
+	w.commit(t, d, put("/a", "1", 0), storage.Write{Key: "/b", Value: []byte{}, Expires: expires})
+	w.commit(t, d, put("/a", "2", 1))
+	for key, want := range map[string]storage.Record{
+		"/a": {Key: "/a", Value: []byte("2"), Created: 1, Modified: 3},
+		"/b": {Key: "/b", Value: []byte{}, Created: 2, Modified: 2, Expires: expires},
+		"/c": {},
+	} {
+		got, err := d.Get(t.Context(), key)
+		must(t, err)
+		if !got.Expires.Equal(want.Expires) {
+			t.Errorf("%s expires %v, want %v", key, got.Expires, want.Expires)
+		}
+		got.Expires = want.Expires
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is %+v, want %+v", key, got, want)
 		}
 	}
 }

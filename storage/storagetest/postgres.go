@@ -172,6 +172,14 @@ func (s *Server) initialize() error {
 	return err
 }
 
+// Dir holds all that the server keeps on disk.
+func (s *Server) Dir() string { return s.data() }
+
+// Dump is what pg_dump writes of all its databases' content.
+func (s *Server) Dump() ([]byte, error) {
+	return s.command("pg_dump", "--dbname="+s.Endpoint()).Output()
+}
+
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 func (s *Server) command(program string, args ...string) *exec.Cmd {

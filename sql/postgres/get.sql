@@ -1,0 +1,2 @@
+-- name: Get
+select value, created, modified, expires from {schema}.kv where key = $1::bytea;
