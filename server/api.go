@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -22,6 +24,7 @@ import (
 	"github.com/howdah/howdah/server/builtin"
 	"github.com/howdah/howdah/server/discovery"
 	"github.com/howdah/howdah/server/encode"
+	"github.com/howdah/howdah/server/flowcontrol"
 	"github.com/howdah/howdah/server/health"
 	"github.com/howdah/howdah/server/loopback"
 	"github.com/howdah/howdah/server/metrics"
@@ -42,6 +45,7 @@ type api struct {
 	scheduler *scheduling.Scheduling // nil: it runs elsewhere
 	bootstrap *bootstrap.Bootstrap
 	informers informers.SharedInformerFactory
+	flow      *flowcontrol.Control
 	hooks     map[string]func() // what makes the health check of each bootstrap hook pass
 
 	authentication *authentication
@@ -49,7 +53,9 @@ type api struct {
 
 	watchesEnd chan struct{} // closed: all watches end
 	loopsEnd   chan struct{} // closed: informers and plugins end
+	loops      sync.WaitGroup
 	once       sync.Once
+	log        *slog.Logger
 }
 
 // newAPI fills the table and makes the handlers. Nothing runs yet; the loopback
@@ -57,6 +63,7 @@ type api struct {
 func newAPI(s *Server) (_ *api, err error) {
 	a := &api{
 		table:      s.table,
+		log:        s.log,
 		hooks:      map[string]func(){},
 		watchesEnd: make(chan struct{}),
 		loopsEnd:   make(chan struct{}),
@@ -129,6 +136,11 @@ func newAPI(s *Server) (_ *api, err error) {
 	}
 	s.health.Add(health.Storage, func(context.Context) error { return s.store.Ready() })
 	s.health.AddReadiness(health.StorageReadiness, func(context.Context) error { return s.store.Ready() })
+	a.flow = flowcontrol.New(flowcontrol.Config{
+		Limits: s.options.Limits.Limits, LongRunning: longRunning, Timeout: s.options.RequestTimeout,
+		Table: a.table, Client: client, Informers: a.informers,
+	})
+	a.hooks[flowHook] = s.health.AddHook(flowHook)
 	for _, hook := range a.bootstrap.Hooks() {
 		a.hooks[hook] = s.health.AddHook(hook)
 	}
@@ -151,15 +163,19 @@ func newAPI(s *Server) (_ *api, err error) {
 	router, err := a.router(s, &dispatch{
 		table: a.table,
 		read:  read.Deps{Store: s.store, MinRequestTimeout: s.options.MinRequestTimeout, Stopping: a.watchesEnd},
-		write: write.Deps{Admission: chain, Authorizer: a.authorizing, Equivalents: a.table},
+		write: write.Deps{Admission: s.recordAdmission(chain), Authorizer: a.authorizing, Equivalents: a.table},
 	})
 	if err != nil {
 		return nil, err
 	}
-	a.handler = s.flow(router)
+	a.handler = s.flow(router, a.flow)
 	close(handling)
 	return a, nil
 }
+
+// flowHook is upstream's name for the loop that follows the configuration of
+// flow control.
+const flowHook = "priority-and-fairness-config-consumer"
 
 // router is the map of the server's paths.
 func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
@@ -190,6 +206,12 @@ func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
 	}
 	r.Handle("/metrics", measurements)
 	r.Handle("/metrics/slis", metrics.SLIs())
+	if debug := a.flow.Debug(); debug != nil {
+		r.Handle(flowcontrol.DebugPath+"*", debug)
+	}
+	if s.options.Profiling {
+		profiling(r)
+	}
 	r.Handle("/version", release)
 	r.Handle("/version/", release)
 	r.Handle("/openapi/*", documents)
@@ -213,6 +235,12 @@ func (a *api) start(ctx context.Context) error {
 	a.informers.Start(a.loopsEnd)
 	a.informers.WaitForCacheSync(ctx.Done()) // plugins look again for theirs only every 100 ms
 	a.hooks[admission.Hook]()
+	a.loops.Go(func() {
+		if err := a.flow.Run(wait.ContextForChannel(a.loopsEnd)); err != nil {
+			a.log.Error("requests share the server by its mandatory configuration only", "err", err)
+		}
+	})
+	a.hooks[flowHook]()
 	if err := a.bootstrap.Run(ctx, func(hook string) { a.hooks[hook]() }); err != nil {
 		return fmt.Errorf("make what every cluster has: %w", err)
 	}
@@ -227,6 +255,7 @@ func (a *api) stop(ctx context.Context) error {
 	a.once.Do(func() {
 		err = a.bootstrap.Stop(ctx)
 		close(a.loopsEnd)
+		a.loops.Wait()
 		a.installed.Stop()
 		a.informers.Shutdown()
 	})

@@ -6,12 +6,10 @@ import (
 	"net/http"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/howdah/howdah/auth"
-	"github.com/howdah/howdah/server/encode"
 	"github.com/howdah/howdah/server/loopback"
 )
 
@@ -66,7 +64,7 @@ func (s *Server) unauthorized(w http.ResponseWriter, r *http.Request, err error)
 	if r.ProtoMajor == 2 {
 		closeConnection(w)
 	}
-	encode.Error(w, r, nil, apierrors.NewUnauthorized("Unauthorized"))
+	s.refused().ServeHTTP(w, r)
 }
 
 // closeConnection ends an HTTP/2 connection after this request: it is too good a

@@ -16,26 +16,30 @@ import (
 	genericfilters "k8s.io/apiserver/pkg/server/filters"
 
 	"github.com/howdah/howdah/server/encode"
+	"github.com/howdah/howdah/server/flowcontrol"
 	"github.com/howdah/howdah/server/loopback"
 	"github.com/howdah/howdah/server/metrics"
 )
 
 // flow is what every request passes before the router, outermost first. Each
 // step is a plain function over http.Handler.
-func (s *Server) flow(router http.Handler) http.Handler {
+func (s *Server) flow(router http.Handler, control *flowcontrol.Control) http.Handler {
 	steps := []func(http.Handler) http.Handler{
 		s.recoverPanic,
 		decodedPath,
-		auditID,
+		s.auditID,
 		requestInfo,
 		metrics.Requests(longRunning),
 		s.refuseWhileStopping,
 		cacheControl,
 		s.strictTransport,
+		s.goaway,
 		s.deadline,
 		filters.WithWarningRecorder,
 		s.authenticate,
+		s.record,
 		s.impersonate,
+		control.Step,
 		s.authorize,
 	}
 	handler := router
@@ -88,7 +92,10 @@ func decodedPath(next http.Handler) http.Handler {
 }
 
 // auditID echoes the caller's Audit-ID or gives the request one.
-func auditID(next http.Handler) http.Handler {
+func (s *Server) auditID(next http.Handler) http.Handler {
+	if s.audit != nil {
+		return s.audit.Init(next)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get("Audit-ID")
 		if id == "" {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+	serveroptions "k8s.io/apiserver/pkg/server/options"
 	netutils "k8s.io/utils/net"
 
 	"github.com/howdah/howdah/auth"
@@ -50,6 +51,10 @@ type Options struct {
 	Admission              admission.Options
 
 	Authorization authorization.Options // Node and RBAC
+	Encryption    EncryptionOptions
+	Audit         *serveroptions.AuditOptions // nil: no audit log
+	Limits        *LimitOptions               // nil: DefaultLimits
+	Profiling     bool                        // serve /debug/pprof/
 
 	HistoryRetention  time.Duration // 1h
 	HistoryMaxBytes   int64         // size of the database above which less history is kept; 0: no limit
@@ -73,6 +78,9 @@ func (o *Options) complete() error {
 	}
 	if (o.TLSCertFile == "") != (o.TLSPrivateKeyFile == "") {
 		return errors.New("--tls-cert-file and --tls-private-key-file go together")
+	}
+	if err := errors.Join(o.Encryption.check(), o.completeLimits()); err != nil {
+		return err
 	}
 	if o.SecurePort < 0 || o.SecurePort > 65535 {
 		return fmt.Errorf("--secure-port %d is not between 0 (any free port) and 65535", o.SecurePort)

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/howdah/howdah/auth/pki"
+	"github.com/howdah/howdah/server/audit"
+	"github.com/howdah/howdah/server/encryption"
 	"github.com/howdah/howdah/server/health"
 	"github.com/howdah/howdah/server/metrics"
 	"github.com/howdah/howdah/server/resource"
@@ -35,12 +37,16 @@ type Server struct {
 	listener   net.Listener
 	table      *resource.Table
 	driver     storage.Driver
+	encryption *encryption.Configuration // nil: none
 	store      *storage.Store
 	tls        *pki.TLS
 	api        *api
 	http       *http.Server
 	kubeconfig string
 	components *components
+
+	audit    *audit.Log // nil: none
+	auditing bool       // it was started
 
 	started  bool
 	failed   chan error  // the listener broke
@@ -80,6 +86,9 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	if s.listener, err = net.Listen("tcp", address); err != nil {
 		return fmt.Errorf("listen on %s (choose another --secure-port or --bind-address): %w", address, err)
 	}
+	if s.audit, err = audit.New(s.options.Audit, s.log); err != nil {
+		return err
+	}
 	if err := s.openStore(ctx); err != nil {
 		return err
 	}
@@ -98,6 +107,12 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	}
 	if err := s.api.authentication.open(ctx, s); err != nil {
 		return err
+	}
+	if s.audit != nil {
+		if err := s.audit.Start(); err != nil {
+			return err
+		}
+		s.auditing = true
 	}
 	s.serve()
 	if err := s.api.start(ctx); err != nil {
@@ -122,8 +137,14 @@ func (s *Server) openStore(ctx context.Context) error {
 		return err
 	}
 	s.driver = driver
+	resourceOf := metrics.ResourceOf(s.table)
+	sealer, err := s.sealer(resourceOf)
+	if err != nil {
+		return err
+	}
 	s.store, err = storage.New(storage.Options{
-		Driver:           metrics.Driver(driver, metrics.ResourceOf(s.table)),
+		Driver:           metrics.Driver(driver, resourceOf),
+		Sealer:           sealer,
 		Logger:           s.log,
 		HistoryRetention: s.options.HistoryRetention,
 		MaxHistoryBytes:  s.options.HistoryMaxBytes,
@@ -190,6 +211,9 @@ func (s *Server) Stop(ctx context.Context) error {
 			close(s.api.watchesEnd)
 		}
 		errs = append(errs, s.drain(ctx))
+		if s.auditing {
+			s.audit.Stop()
+		}
 		if s.api != nil {
 			s.api.authorizing.stop()
 			s.api.authentication.remote.issuers.Stop()
@@ -199,6 +223,9 @@ func (s *Server) Stop(ctx context.Context) error {
 		}
 		if s.driver != nil {
 			errs = append(errs, s.driver.Close())
+		}
+		if s.encryption != nil {
+			s.encryption.Close()
 		}
 		s.stopErr = errors.Join(errs...)
 	})

@@ -14,6 +14,20 @@ const sharedPrefix = "/howdah/"
 // sharedFiles keeps small files for all servers of one database.
 type sharedFiles struct{ store *storage.Store }
 
+// refresh writes a file again whose encryption key was replaced.
+func (f *sharedFiles) refresh(ctx context.Context, file *storage.Object) error {
+	stale, err := f.store.Stale(ctx, file.Key)
+	if err != nil || !stale {
+		return err
+	}
+	_, err = f.store.Write(ctx, storage.Write{Key: file.Key, Value: file.Value, Expect: file.Revision})
+	var conflict *storage.ConflictError
+	if errors.As(err, &conflict) { // another server did it
+		return nil
+	}
+	return err
+}
+
 // LoadOrStore implements pki.Shared.
 func (f *sharedFiles) LoadOrStore(ctx context.Context, name string, value func() ([]byte, error)) ([]byte, error) {
 	files := f.store.Register(sharedPrefix, func(_ string, stored []byte, _ int64) (*storage.Object, error) {
@@ -25,7 +39,10 @@ func (f *sharedFiles) LoadOrStore(ctx context.Context, name string, value func()
 			return nil, fmt.Errorf("read %s from the database: %w", name, err)
 		}
 		if file, _ := files.Get(key); file != nil {
-			return file.Value, nil
+			if file.Err != nil {
+				return nil, fmt.Errorf("read %s from the database, where it is kept like a Secret (see --encryption-provider-config): %w", name, file.Err)
+			}
+			return file.Value, f.refresh(ctx, file)
 		}
 		made, err := value()
 		if err != nil {

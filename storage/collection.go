@@ -53,6 +53,16 @@ func (c *Collection) Get(key string) (*Object, int64) {
 	return c.view.get(key), c.store.cache.state.Revision
 }
 
+// Size returns how many objects there are now, and about how many bytes their
+// values have.
+func (c *Collection) Size() (objects int, bytes int64) {
+	mu := &c.store.cache.mu
+	mu.RLock()
+	defer mu.RUnlock()
+	objects = c.view.objects.Len()
+	return objects, max(c.view.bytes-int64(objects)*overhead, 0)
+}
+
 // Snapshot returns the collection as it is now.
 func (c *Collection) Snapshot() *Snapshot {
 	cache := c.store.cache

@@ -22,6 +22,10 @@ const endpointVariable = "HOWDAH_DATASTORE_ENDPOINT"
 // serverFlags are the flags of howdah server. Those that kube-apiserver has
 // too carry its names, meanings and defaults.
 type serverFlags struct {
+	encryptionFlags
+	auditFlags
+	limitFlags
+
 	dataDir           string
 	datastoreEndpoint string
 	historyRetention  time.Duration
@@ -61,6 +65,10 @@ func (f *serverFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.datastoreEndpoint, "datastore-endpoint", "", "PostgreSQL to keep the state in, postgres://USER:PASSWORD@HOST[,HOST]/DATABASE?OPTIONS with libpq's options; empty: SQLite in --data-dir. "+endpointVariable+" in the environment sets it too")
 	flags.DurationVar(&f.historyRetention, "history-retention", time.Hour, "how long past revisions stay readable for watches and paged lists")
 	flags.Var(&f.historyMaxBytes, "history-max-bytes", "size of the database, such as 20Gi, above which past revisions are kept for a shorter time; 0: no limit")
+
+	f.encryptionFlags.add(flags)
+	f.auditFlags.add(flags)
+	f.limitFlags.add(flags)
 
 	flags.IPVar(&f.bindAddress, "bind-address", net.IPv4zero, "address to listen on; 0.0.0.0 or :: for all")
 	flags.IntVar(&f.securePort, "secure-port", 6443, "port to listen on, HTTPS only; 0 takes a free one")
@@ -157,6 +165,10 @@ func (f *serverFlags) options() (server.Options, error) {
 		RequestTimeout:         f.requestTimeout,
 		MinRequestTimeout:      time.Duration(f.minRequestTimeout) * time.Second,
 		ShutdownDelay:          f.shutdownDelayDuration,
+		Encryption:             f.encryption,
+		Audit:                  f.audit,
+		Limits:                 &f.limits,
+		Profiling:              f.profiling,
 	}, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/util/apihelpers"
 
+	"github.com/howdah/howdah/server/audit"
 	"github.com/howdah/howdah/server/objects"
 	"github.com/howdah/howdah/server/resource"
 )
@@ -23,6 +24,11 @@ import (
 // not be called once a body was started.
 func Error(w http.ResponseWriter, r *http.Request, res *resource.Resource, err error) {
 	status := Status(r, res, err)
+	serializer, gv := runtime.NegotiatedSerializer(apihelpers.GetMetaInternalVersionCodecs()), schema.GroupVersion{Version: "v1"}
+	if res != nil {
+		serializer, gv = res.Serializer, res.Kind.GroupVersion()
+	}
+	audit.Response(r.Context(), status, gv, serializer)
 	code := int(status.Code)
 	header := w.Header()
 	header.Set("Cache-Control", "no-cache, private")
@@ -32,10 +38,6 @@ func Error(w http.ResponseWriter, r *http.Request, res *resource.Resource, err e
 	if code == http.StatusNoContent {
 		w.WriteHeader(code)
 		return
-	}
-	serializer, gv := runtime.NegotiatedSerializer(apihelpers.GetMetaInternalVersionCodecs()), schema.GroupVersion{Version: "v1"}
-	if res != nil {
-		serializer, gv = res.Serializer, res.Kind.GroupVersion()
 	}
 	_, info, negotiationErr := negotiation.NegotiateOutputMediaType(r, serializer, negotiation.DefaultEndpointRestrictions)
 	if negotiationErr != nil {

@@ -66,6 +66,14 @@ func (f Format) As(kind string) bool {
 	return f.Target.Kind == kind
 }
 
+// version is what answers are in after [Format.Transform], with what encodes it.
+func (f Format) version(res *resource.Resource) (schema.GroupVersion, runtime.NegotiatedSerializer) {
+	if f.Target == nil {
+		return res.Kind.GroupVersion(), res.Serializer
+	}
+	return f.Target.GroupVersion(), apihelpers.GetMetaInternalVersionCodecs()
+}
+
 // Encoder writes objects of the row in the format, after [Format.Transform].
 func (f Format) Encoder(res *resource.Resource) (runtime.Encoder, error) {
 	if f.Target == nil {

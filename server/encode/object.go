@@ -11,6 +11,7 @@ import (
 
 	"strconv"
 
+	"github.com/howdah/howdah/server/audit"
 	"github.com/howdah/howdah/server/resource"
 	"github.com/howdah/howdah/storage"
 )
@@ -49,6 +50,8 @@ func (f Format) Object(w http.ResponseWriter, r *http.Request, res *resource.Res
 		Error(w, r, res, err)
 		return
 	}
+	sent, serializer := f.version(res)
+	audit.Response(r.Context(), obj, sent, serializer)
 	encoder, err := f.Encoder(res)
 	if err != nil {
 		Error(w, r, res, err)
@@ -72,7 +75,7 @@ func send(w http.ResponseWriter, r *http.Request, res *resource.Resource, status
 // Written answers a write like [Object], with the stored bytes themselves if
 // they are what the client asks for and obj is still that version.
 func Written(w http.ResponseWriter, r *http.Request, res *resource.Resource, status int, obj runtime.Object, stored *storage.Object) {
-	if stored != nil && res.Exact && sameVersion(obj, stored) {
+	if stored != nil && res.Exact && sameVersion(obj, stored) && !audit.WantsResponse(r.Context()) {
 		if f, err := Negotiate(r, res); err == nil && f.Target == nil && f.MediaType() == runtime.ContentTypeProtobuf {
 			Bytes(w, r, status, f.MediaType(), stored.Value)
 			return

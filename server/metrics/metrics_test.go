@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -132,8 +131,6 @@ func TestRequests(t *testing.T) {
 		`apiserver_request_duration_seconds_count{component="apiserver",dry_run="",group="",resource="pods",scope="resource",subresource="",verb="GET",version="v1"} 2`,
 		`apiserver_response_sizes_sum{component="apiserver",group="",resource="pods",scope="resource",subresource="",verb="GET",version="v1"} 4000`,
 		`apiserver_longrunning_requests{component="apiserver",group="",resource="pods",scope="cluster",subresource="",verb="WATCH",version="v1"} 0`,
-		`apiserver_current_inflight_requests{request_kind="mutating"} 1`,
-		`apiserver_current_inflight_requests{request_kind="readOnly"} 1`,
 		`apiserver_watch_events_total{group="",resource="pods",version="v1"} 2`,
 		`apiserver_watch_events_sizes_sum{group="",resource="pods",version="v1"} 3010`,
 		`apiserver_storage_size_bytes{storage_cluster_id="etcd-0"} 4096`,
@@ -145,34 +142,6 @@ func TestRequests(t *testing.T) {
 	if w.Body.String() != "metrics reset\n" || strings.Contains(scrape(t, own), "apiserver_request_total{") {
 		t.Error(w.Body)
 	}
-}
-
-func TestInFlight(t *testing.T) {
-	now := time.Unix(100, 0)
-	var got [2]int
-	f := &inFlight{now: func() time.Time { return now }, report: func(readOnly, mutating int) { got = [2]int{readOnly, mutating} }}
-	check := func(readOnly, mutating int) {
-		t.Helper()
-		if got != [2]int{readOnly, mutating} {
-			t.Errorf("%v, expected %d %d", got, readOnly, mutating)
-		}
-	}
-	f.enter(readOnly)
-	f.enter(readOnly)
-	f.enter(mutating)
-	f.leave(readOnly)
-	check(2, 1)
-	now = now.Add(time.Second) // the second before still counts
-	f.leave(mutating)
-	check(2, 1)
-	now = now.Add(time.Second)
-	f.enter(readOnly)
-	check(2, 1) // one was under way, one more came
-	f.leave(readOnly)
-	f.leave(readOnly)
-	now = now.Add(time.Minute)
-	f.enter(readOnly)
-	check(1, 0)
 }
 
 func TestStore(t *testing.T) {

@@ -12,22 +12,14 @@ import (
 	"github.com/howdah/howdah/server/resource"
 )
 
-// Requests is the step of the request flow that counts requests in flight and
-// remembers when they arrived, for [Serve]. It needs the RequestInfo.
+// Requests is the step of the request flow that remembers when requests
+// arrived, for [Serve]. It needs the RequestInfo.
 func Requests(longRunning request.LongRunningRequestCheck) func(http.Handler) http.Handler {
 	metrics.Register()
-	executing := &inFlight{now: time.Now, report: func(readOnly, mutating int) {
-		metrics.UpdateInflightRequestMetrics(metrics.ExecutingPhase, readOnly, mutating)
-	}}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			info, _ := request.RequestInfoFrom(r.Context())
 			a := &arrival{at: time.Now(), longRunning: longRunning(r, info)}
-			if !a.longRunning {
-				kind := kindOf(info.Verb)
-				executing.enter(kind)
-				defer executing.leave(kind)
-			}
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), arrivalKey{}, a)))
 		})
 	}

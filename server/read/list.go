@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/howdah/howdah/server/audit"
 	"github.com/howdah/howdah/server/encode"
 )
 
@@ -64,7 +65,7 @@ func (e *endpoint) list(w http.ResponseWriter, r *http.Request, format encode.Fo
 // listWriter chooses how the list is written object by object; nil when its
 // format is too rare for that.
 func (e *endpoint) listWriter(r *http.Request, format encode.Format, p *page) (listWriter, error) {
-	if !e.types.native || format.Pretty {
+	if !e.types.native || format.Pretty || audit.WantsResponse(r.Context()) {
 		return nil, nil
 	}
 	kind := ""

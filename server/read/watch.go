@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/registry/rest"
 	apistorage "k8s.io/apiserver/pkg/storage"
+	utilflowcontrol "k8s.io/apiserver/pkg/util/flowcontrol"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 
 	"github.com/howdah/howdah/server/encode"
@@ -139,6 +140,7 @@ func (s *watching) serve(ctx context.Context) error {
 		return err
 	}
 	defer watcher.Stop()
+	utilflowcontrol.WatchInitialized(ctx) // from here on it costs next to nothing
 	var bookmark <-chan time.Time
 	var bookmarks *time.Timer
 	if s.options.AllowWatchBookmarks {

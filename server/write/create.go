@@ -13,6 +13,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/util/dryrun"
 
+	"github.com/howdah/howdah/server/audit"
 	"github.com/howdah/howdah/server/objects"
 	"github.com/howdah/howdah/server/resource"
 )
@@ -85,6 +86,7 @@ func (e *endpoint) create(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 
+	audit.Request(r.Context(), e.Resource, obj, e.Kind.GroupVersion(), nil)
 	if t.name == "" {
 		t.name = nameOf(obj)
 	}

@@ -11,12 +11,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apiserver/pkg/admission"
+	upstreamaudit "k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/handlers/negotiation"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/util/dryrun"
 
+	"github.com/howdah/howdah/server/audit"
 	"github.com/howdah/howdah/server/objects"
 	"github.com/howdah/howdah/server/resource"
 )
@@ -48,6 +50,7 @@ func (e *endpoint) delete(w http.ResponseWriter, r *http.Request) error {
 	}
 	attributes := e.attributes(t, admission.Delete, nil, nil, options, dryrun.IsDryRun(options.DryRun))
 	if ignoresReadErrors(options) {
+		upstreamaudit.AddAuditAnnotation(ctx, "apiserver.k8s.io/unsafe-delete-ignore-read-error", "")
 		if storage, err = e.unreadableDeleter(ctx, attributes); err != nil {
 			return err
 		}
@@ -84,7 +87,7 @@ func (e *endpoint) deleteOptions(r *http.Request) (*metav1.DeleteOptions, error)
 	if len(body) == 0 {
 		err = parseQuery(r, o)
 	} else {
-		err = decodeDeleteOptions(r, body, o)
+		err = e.decodeDeleteOptions(r, body, o)
 	}
 	if err != nil {
 		return nil, err
@@ -97,20 +100,21 @@ func (e *endpoint) deleteOptions(r *http.Request) (*metav1.DeleteOptions, error)
 }
 
 // decodeDeleteOptions takes the DeleteOptions of any group, which old clients send.
-func decodeDeleteOptions(r *http.Request, body []byte, o *metav1.DeleteOptions) error {
+func (e *endpoint) decodeDeleteOptions(r *http.Request, body []byte, o *metav1.DeleteOptions) error {
 	codecs := metainternalversionscheme.Codecs
 	info, err := negotiation.NegotiateInputSerializer(r, false, codecs)
 	if err != nil {
 		return err
 	}
 	kind := metav1.SchemeGroupVersion.WithKind("DeleteOptions")
-	obj, _, err := codecs.DecoderToVersion(info.Serializer, kind.GroupVersion()).Decode(body, &kind, o)
+	obj, gvk, err := codecs.DecoderToVersion(info.Serializer, kind.GroupVersion()).Decode(body, &kind, o)
 	if err != nil {
 		return apierrors.NewBadRequest(err.Error())
 	}
 	if obj != o {
 		return apierrors.NewBadRequest("decoded object cannot be converted to DeleteOptions")
 	}
+	audit.Request(r.Context(), e.Resource, obj, gvk.GroupVersion(), codecs)
 	return nil
 }
 

@@ -15,11 +15,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/apiserver/pkg/endpoints/handlers/negotiation"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	kjson "sigs.k8s.io/json"
 
+	"github.com/howdah/howdah/server/audit"
 	"github.com/howdah/howdah/server/resource"
 )
 
@@ -90,6 +92,7 @@ func (e *endpoint) patch(w http.ResponseWriter, r *http.Request, forms []string)
 	if err := p.wellFormed(form); err != nil {
 		return err
 	}
+	audit.Patch(ctx, func() ([]byte, error) { return p.asJSON(form) })
 
 	c := &change{endpoint: e, target: t, options: updating(options), manager: manager(options.FieldManager, r)}
 	var apply func(ctx context.Context, current runtime.Object) (runtime.Object, error)
@@ -142,6 +145,13 @@ func (p *patch) wellFormed(form types.PatchType) error {
 		return apierrors.NewBadRequest("invalid JSON patch")
 	}
 	return nil
+}
+
+func (p *patch) asJSON(form types.PatchType) ([]byte, error) {
+	if form == types.ApplyYAMLPatchType {
+		return yaml.ToJSON(p.body)
+	}
+	return p.body, nil
 }
 
 // fits refuses a patched object that is no longer the one that the path names.

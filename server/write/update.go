@@ -13,6 +13,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/util/dryrun"
 
+	"github.com/howdah/howdah/server/audit"
 	"github.com/howdah/howdah/server/objects"
 	"github.com/howdah/howdah/server/resource"
 )
@@ -68,6 +69,7 @@ func (e *endpoint) update(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	audit.Request(r.Context(), e.Resource, obj, e.Kind.GroupVersion(), nil)
 
 	c := &change{endpoint: e, target: t, options: options, manager: manager(options.FieldManager, r)}
 	c.requireUID(obj)

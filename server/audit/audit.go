@@ -1,0 +1,91 @@
+// Package audit owns the audit log: the steps of the request flow that record
+// who asked for what and what became of it, and what the handlers add to that.
+// Policy, events and backends are upstream's, see
+// https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/.
+//
+// A handler hands over the objects of a request and its answer with [Request],
+// [Patch] and [Response]; where answers are made of stored bytes it first asks
+// [WantsResponse]. All of these cost one look into the context while there is no
+// audit log.
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/endpoints/filters"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	genericserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/options"
+)
+
+// A Log sends events to its backends.
+type Log struct {
+	policy  audit.PolicyRuleEvaluator
+	backend audit.Backend
+	stop    chan struct{}
+}
+
+// New reads the policy and prepares the backends that the options name; nil if
+// there are none, or no policy.
+func New(o *options.AuditOptions, log *slog.Logger) (*Log, error) {
+	if o == nil {
+		return nil, nil
+	}
+	if err := errors.Join(o.Validate()...); err != nil {
+		return nil, err
+	}
+	var made genericserver.Config // only where upstream's options put what they make
+	if err := o.ApplyTo(&made); err != nil {
+		return nil, fmt.Errorf("prepare the audit log: %w", err)
+	}
+	switch {
+	case made.AuditBackend != nil:
+		return &Log{policy: made.AuditPolicyRuleEvaluator, backend: made.AuditBackend, stop: make(chan struct{})}, nil
+	case o.PolicyFile != "":
+		log.Warn("no audit log is written: --audit-policy-file needs --audit-log-path or --audit-webhook-config-file")
+	case o.LogOptions.Path != "" || o.WebhookOptions.ConfigFile != "":
+		log.Warn("no audit log is written: --audit-log-path and --audit-webhook-config-file need --audit-policy-file")
+	}
+	return nil, nil
+}
+
+// Start lets the backends work.
+func (l *Log) Start() error {
+	if err := l.backend.Run(l.stop); err != nil {
+		return fmt.Errorf("start the audit log: %w", err)
+	}
+	return nil
+}
+
+// Stop sends what is still buffered. No request may be under way.
+func (l *Log) Stop() {
+	close(l.stop)
+	l.backend.Shutdown()
+}
+
+// Init gives each request its ID, and the place where it is recorded. It is the
+// first step, so that the answers of all others have the ID.
+func (l *Log) Init(next http.Handler) http.Handler {
+	next = filters.WithAuditInit(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(request.WithReceivedTimestamp(r.Context(), time.Now())))
+	})
+}
+
+// Requests records the requests of known callers. It comes after authentication
+// and before impersonation.
+func (l *Log) Requests(longRunning request.LongRunningRequestCheck) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return filters.WithAudit(next, l.backend, l.policy, longRunning)
+	}
+}
+
+// Refused records that a caller could not be authenticated; next answers it.
+func (l *Log) Refused(next http.Handler) http.Handler {
+	return filters.WithFailedAuthenticationAudit(next, l.backend, l.policy)
+}

@@ -1,0 +1,37 @@
+package server
+
+import (
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apiserver/pkg/admission"
+
+	"github.com/howdah/howdah/server/encode"
+)
+
+// record writes the audit log.
+func (s *Server) record(next http.Handler) http.Handler {
+	if s.audit == nil {
+		return next
+	}
+	return s.audit.Requests(longRunning)(next)
+}
+
+// recordAdmission has the annotations of admission plugins in the audit log.
+func (s *Server) recordAdmission(chain admission.Interface) admission.Interface {
+	if s.audit == nil {
+		return chain
+	}
+	return admission.WithAudit(chain)
+}
+
+// refused answers a caller that could not be authenticated.
+func (s *Server) refused() http.Handler {
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		encode.Error(w, r, nil, apierrors.NewUnauthorized("Unauthorized"))
+	}))
+	if s.audit != nil {
+		handler = s.audit.Refused(handler)
+	}
+	return handler
+}
