@@ -6,6 +6,7 @@ import (
 	kubecontrollermanagerv1alpha1 "k8s.io/kube-controller-manager/config/v1alpha1"
 	"k8s.io/kubernetes/pkg/controller/apis/config"
 	"k8s.io/kubernetes/pkg/controller/apis/config/scheme"
+	garbagecollector "k8s.io/kubernetes/pkg/controller/garbagecollector/config"
 )
 
 // Options say what the controllers do.
@@ -26,6 +27,10 @@ func DefaultOptions() (*Options, error) {
 	o := &Options{}
 	if err := scheme.Scheme.Convert(&defaults, &o.Config, nil); err != nil {
 		return nil, fmt.Errorf("take kube-controller-manager's defaults: %w", err)
+	}
+	// Events have no owners and change all the time.
+	o.Config.GarbageCollectorController.GCIgnoredResources = []garbagecollector.GroupResource{
+		{Resource: "events"}, {Group: "events.k8s.io", Resource: "events"},
 	}
 	return o, nil
 }

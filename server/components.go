@@ -142,5 +142,6 @@ func (c *components) controllers(options *controllers.Options) (clientComponent,
 // serviceAccount is the access of a service account of kube-system, which need
 // not exist.
 func (c *components) serviceAccount(name string) (*rest.Config, error) {
-	return c.as((&serviceaccount.ServiceAccountInfo{Namespace: "kube-system", Name: name}).UserInfo(), "system:serviceaccount:kube-system:"+name), nil
+	account := (&serviceaccount.ServiceAccountInfo{Namespace: "kube-system", Name: name}).UserInfo()
+	return c.as(&user.DefaultInfo{Name: account.GetName(), Groups: append(account.GetGroups(), user.AllAuthenticated)}, account.GetName()), nil
 }

@@ -135,7 +135,7 @@ func (c *Controller) live(ctx context.Context, setup Setup) (err error) {
 			c.ends[i]()
 		}
 	}()
-	c.guard(func() { err = setup(c) })
+	c.Guard(func() { err = setup(c) })
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (c *Controller) live(ctx context.Context, setup Setup) (err error) {
 	c.Log.Debug("controller works", "controller", c.name)
 	var running sync.WaitGroup
 	for _, loop := range c.loops {
-		running.Go(func() { c.guard(func() { loop(ctx) }) })
+		running.Go(func() { c.Guard(func() { loop(ctx) }) })
 	}
 	<-ctx.Done()
 	running.Wait()
@@ -168,8 +168,9 @@ type panicked struct {
 
 func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.cause) }
 
-// guard runs a part of the controller; its panic ends the controller's life.
-func (c *Controller) guard(run func()) {
+// Guard runs what a controller does in a goroutine of its own; a panic there
+// ends the controller's life. Loops, workers and handlers are guarded already.
+func (c *Controller) Guard(run func()) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			c.fail(&panicked{cause, debug.Stack()})
@@ -185,11 +186,11 @@ type guarded struct {
 }
 
 func (g *guarded) OnAdd(object any, initial bool) {
-	g.c.guard(func() { g.handler.OnAdd(object, initial) })
+	g.c.Guard(func() { g.handler.OnAdd(object, initial) })
 }
 
 func (g *guarded) OnUpdate(before, after any) {
-	g.c.guard(func() { g.handler.OnUpdate(before, after) })
+	g.c.Guard(func() { g.handler.OnUpdate(before, after) })
 }
 
-func (g *guarded) OnDelete(object any) { g.c.guard(func() { g.handler.OnDelete(object) }) }
+func (g *guarded) OnDelete(object any) { g.c.Guard(func() { g.handler.OnDelete(object) }) }
