@@ -1,11 +1,13 @@
 package controllers
 
 import (
+	"errors"
 	"fmt"
 
 	kubecontrollermanagerv1alpha1 "k8s.io/kube-controller-manager/config/v1alpha1"
 	"k8s.io/kubernetes/pkg/controller/apis/config"
 	"k8s.io/kubernetes/pkg/controller/apis/config/scheme"
+	signing "k8s.io/kubernetes/pkg/controller/certificates/signer/config"
 	garbagecollector "k8s.io/kubernetes/pkg/controller/garbagecollector/config"
 )
 
@@ -53,6 +55,32 @@ func (o *Options) None() bool {
 
 // Validate says what is wrong with the options.
 func (o *Options) Validate() error {
-	_, err := o.selected()
-	return err
+	if _, err := o.selected(); err != nil {
+		return err
+	}
+	c := o.Config.CSRSigningController
+	for _, files := range []signing.CSRSigningConfiguration{
+		{CertFile: c.ClusterSigningCertFile, KeyFile: c.ClusterSigningKeyFile},
+		c.KubeletServingSignerConfiguration, c.KubeletClientSignerConfiguration, c.KubeAPIServerClientSignerConfiguration, c.LegacyUnknownSignerConfiguration,
+	} {
+		if (files.CertFile == "") != (files.KeyFile == "") {
+			return errors.New("the --cluster-signing-*-file flags of a signer's certificate and key go together")
+		}
+	}
+	if c.ClusterSigningDuration.Duration <= 0 {
+		return errors.New("--cluster-signing-duration must be more than 0")
+	}
+	for name, workers := range map[string]int32{
+		"concurrent-namespace-syncs":          o.Config.NamespaceController.ConcurrentNamespaceSyncs,
+		"concurrent-gc-syncs":                 o.Config.GarbageCollectorController.ConcurrentGCSyncs,
+		"concurrent-ttl-after-finished-syncs": o.Config.TTLAfterFinishedController.ConcurrentTTLSyncs,
+	} {
+		if workers <= 0 {
+			return fmt.Errorf("--%s must be more than 0", name)
+		}
+	}
+	if o.Config.NodeLifecycleController.NodeMonitorPeriod.Duration <= 0 {
+		return errors.New("--node-monitor-period must be more than 0")
+	}
+	return nil
 }

@@ -42,9 +42,12 @@ func TestSelect(t *testing.T) {
 			t.Errorf("%q: None() is %v", asked, o.None())
 		}
 	}
-	o := &Options{}
+	o, err := DefaultOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
 	o.Config.Generic.Controllers = []string{"*", "-nonsense", "other"}
-	err := o.Validate()
+	err = o.Validate()
 	for _, want := range []string{`"nonsense" is not in the list of known controllers`, `"other" is not in the list of known controllers`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v doesn't say %s", err, want)

@@ -130,6 +130,10 @@ func (c *components) controllers(options *controllers.Options) (clientComponent,
 			return clientComponent{}, err
 		}
 	}
+	// What is signed for the cluster is signed by its authority.
+	if s := &own.Config.CSRSigningController; s.ClusterSigningCertFile == "" {
+		s.ClusterSigningCertFile, s.ClusterSigningKeyFile = c.s.tls.AuthorityFiles()
+	}
 	return clientComponent{
 		user:  user.KubeControllerManager,
 		lease: controllers.LeaseName,

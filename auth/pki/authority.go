@@ -43,7 +43,7 @@ type authority struct {
 // ensureAuthority returns the authority of dir, which is made on the first
 // start and, if shared is given, is the same for all servers.
 func ensureAuthority(ctx context.Context, dir string, shared Shared, now func() time.Time) (*authority, error) {
-	certFile, keyFile := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key")
+	certFile, keyFile := authorityFiles(dir)
 	local, err := loadAuthority(certFile, keyFile, now)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -55,6 +55,10 @@ func ensureAuthority(ctx context.Context, dir string, shared Shared, now func() 
 		return keepNewAuthority(certFile, keyFile, now)
 	}
 	return local, nil
+}
+
+func authorityFiles(dir string) (cert, key string) {
+	return filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key")
 }
 
 // shareAuthority returns the authority of all servers: the local one if they

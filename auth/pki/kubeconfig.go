@@ -75,6 +75,12 @@ func (p *TLS) cluster(port int) (*clientcmdapi.Cluster, error) {
 	return cluster, nil
 }
 
+// AuthorityFiles are where this server keeps its authority's certificate and key,
+// in PEM.
+func (p *TLS) AuthorityFiles() (cert, key string) {
+	return authorityFiles(filepath.Join(p.options.Dir, "pki"))
+}
+
 // RootCA are the certificates, in PEM, by which clients trust this server. It is
 // empty if the system's authorities vouch for the user's certificate.
 func (p *TLS) RootCA() ([]byte, error) {
