@@ -2,6 +2,8 @@ package server
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,6 +25,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/keyutil"
 
 	"github.com/howdah/howdah/auth"
 	"github.com/howdah/howdah/auth/serviceaccount"
@@ -290,6 +293,101 @@ func TestTokensOfTwoServers(t *testing.T) {
 		name := fmt.Sprintf("builder-%d", i)
 		makeAccount(t, client, name)
 		expectWho(t, two, requestToken(t, client, name, authenticationv1.TokenRequestSpec{}), "system:serviceaccount:default:"+name)
+	}
+}
+
+// A token ends at one server with what was deleted through the other.
+func TestTokenEndsAtBothServers(t *testing.T) {
+	database := storagetest.Postgres(t)
+	one := start(t, Options{DataDir: t.TempDir(), DatastoreEndpoint: database})
+	two := start(t, Options{DataDir: t.TempDir(), DatastoreEndpoint: database})
+	client := adminClient(t, one)
+	account := makeAccount(t, client, "builder")
+	token := requestToken(t, client, "builder", authenticationv1.TokenRequestSpec{})
+	expectWho(t, two, token, "system:serviceaccount:default:builder")
+
+	watch, err := adminClient(t, two).CoreV1().ServiceAccounts("default").Watch(t.Context(), metav1.ListOptions{ResourceVersion: account.ResourceVersion, FieldSelector: "metadata.name=builder"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Stop()
+	if err := client.CoreV1().ServiceAccounts("default").Delete(t.Context(), "builder", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	expectWho(t, one, token, "")
+	<-watch.ResultChan()
+	expectWho(t, two, token, "")
+	makeAccount(t, client, "builder")
+	expectWho(t, two, token, "")
+}
+
+// The steps of docs/security.md for a new key: tokens of the old one are good
+// until it is left out.
+func TestRotateTokenKey(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, Options{DataDir: dir})
+	client := adminClient(t, s)
+	makeAccount(t, client, "builder")
+	const builder = "system:serviceaccount:default:builder"
+	before := requestToken(t, client, "builder", authenticationv1.TokenRequestSpec{})
+	stop(t, s)
+
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := keyutil.MarshalPrivateKeyToPEM(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, old := filepath.Join(dir, "new.key"), filepath.Join(dir, "pki", "sa.key")
+	if err := os.WriteFile(made, encoded, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var tokens []string
+	for _, step := range []struct {
+		signs    string
+		accepts  []string
+		accepted bool // what the first key signed
+	}{{old, []string{made}, true}, {made, []string{old}, true}, {made, nil, false}} {
+		s := start(t, Options{DataDir: dir, Authentication: auth.Options{ServiceAccounts: serviceaccount.Options{SigningKeyFile: step.signs, KeyFiles: step.accepts}}})
+		want := builder
+		if !step.accepted {
+			want = ""
+		}
+		expectWho(t, s, before, want)
+		token := requestToken(t, adminClient(t, s), "builder", authenticationv1.TokenRequestSpec{})
+		expectWho(t, s, token, builder)
+		tokens = append(tokens, strings.Split(token, ".")[0])
+		stop(t, s)
+	}
+	if first := strings.Split(before, ".")[0]; tokens[0] != first || tokens[1] == first || tokens[2] != tokens[1] {
+		t.Error("tokens are not signed with the key that the step says")
+	}
+}
+
+// Who calls is counted, under upstream's names.
+func TestAuthenticationMetrics(t *testing.T) {
+	s := start(t, Options{DataDir: t.TempDir()})
+	client := adminClient(t, s)
+	makeAccount(t, client, "builder")
+	token := requestToken(t, client, "builder", authenticationv1.TokenRequestSpec{})
+	expectWho(t, s, token, "system:serviceaccount:default:builder")
+	expectWho(t, s, token, "system:serviceaccount:default:builder")
+	expectWho(t, s, "x", "")
+	text, err := client.Discovery().RESTClient().Get().AbsPath("/metrics").Do(t.Context()).Raw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		`authentication_attempts{result="error"} 1`, `authentication_attempts{result="success"} `,
+		`authenticated_user_requests{username="other"} `, `authentication_duration_seconds_count{result="success"} `,
+		`apiserver_client_certificate_expiration_seconds_count `, `serviceaccount_legacy_tokens_total 0`,
+		`howdah_service_account_token_signatures_total{status="hit"} 1`, `howdah_service_account_token_signatures_total{status="miss"} 1`,
+	} {
+		if !bytes.Contains(text, []byte("\n"+line)) {
+			t.Errorf("missing %s", line)
+		}
 	}
 }
 

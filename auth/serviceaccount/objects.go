@@ -19,6 +19,9 @@ type Objects struct {
 	Sync func(context.Context) error
 }
 
+// catchUp bounds how long a refusal waits for a database that does not answer.
+const catchUp = 2 * time.Second
+
 // check runs a check on the cache. If that fails, the cache may be behind: it is
 // run again once the cache has what other servers wrote until now.
 func (o *Objects) check(ctx context.Context, check func() error) error {
@@ -26,6 +29,8 @@ func (o *Objects) check(ctx context.Context, check func() error) error {
 	if refusal == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, catchUp)
+	defer cancel()
 	if err := o.Sync(ctx); err != nil {
 		return refusal // the cache is all there is to go by
 	}

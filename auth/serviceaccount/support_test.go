@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +36,7 @@ type world struct {
 	store *storage.Store
 	now   time.Time
 	used  []string
-	syncs int
+	syncs atomic.Int64
 }
 
 func newWorld(t testing.TB) *world {
@@ -64,7 +65,7 @@ func newWorld(t testing.TB) *world {
 		Secrets:  NewSecrets(register("secrets")),
 		Nodes:    NewSource(register("minions")),
 		Sync: func(ctx context.Context) error {
-			w.syncs++
+			w.syncs.Add(1)
 			_, err := store.Sync(ctx)
 			return err
 		},

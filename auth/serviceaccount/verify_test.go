@@ -269,13 +269,13 @@ func TestCacheIsAskedBeforeTheDatabase(t *testing.T) {
 	for range 3 {
 		w.ask(token)
 	}
-	if w.syncs != 0 {
-		t.Errorf("the database was asked %d times for a good token", w.syncs)
+	if w.syncs.Load() != 0 {
+		t.Errorf("the database was asked %d times for a good token", w.syncs.Load())
 	}
 	w.put("serviceaccounts/default/builder", nil)
 	w.ask(token)
-	if w.syncs != 1 {
-		t.Errorf("the database was asked %d times for a token of an unknown account, want once", w.syncs)
+	if w.syncs.Load() != 1 {
+		t.Errorf("the database was asked %d times for a token of an unknown account, want once", w.syncs.Load())
 	}
 }
 

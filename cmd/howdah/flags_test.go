@@ -129,3 +129,23 @@ func TestServingFlags(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestCredentialFlags(t *testing.T) {
+	f, err := parse(t, "--anonymous-auth=false", "--api-audiences=a,b", "--service-account-issuer=https://new", "--service-account-issuer=https://old",
+		"--service-account-lookup=false", "--service-account-extend-token-expiration", "--service-account-max-token-expiration=24h",
+		"--enable-bootstrap-token-auth", "--requestheader-allowed-names=x,y", "--requestheader-username-headers=X-Remote-User")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := f.authentication.options
+	if !o.DisableAnonymous || len(o.APIAudiences) != 2 || len(o.ServiceAccounts.Issuers) != 2 || !o.ServiceAccounts.DontLookup || o.ServiceAccounts.DontExtend ||
+		o.ServiceAccounts.MaxExpiration != 24*time.Hour || !o.BootstrapTokens || len(o.FrontProxy.AllowedNames) != 2 {
+		t.Errorf("%+v", o)
+	}
+	if f, err = parse(t); err != nil || f.authentication.options.DisableAnonymous || f.authentication.options.ServiceAccounts.DontLookup || f.authentication.options.BootstrapTokens {
+		t.Errorf("without flags: %+v %v", f.authentication.options, err)
+	}
+	if _, err := parse(t, "--anonymous-auth=perhaps"); err == nil {
+		t.Error("--anonymous-auth=perhaps is accepted")
+	}
+}
