@@ -64,6 +64,7 @@ func (c *cluster) run(t *testing.T, pattern string) {
 			"interrupt":  on((*script).interrupt),
 			"eventually": on((*script).eventually),
 			"restart":    on((*script).restart),
+			"user":       on((*script).user),
 		},
 	})
 }

@@ -57,6 +57,10 @@ func (d *dispatch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if row.Namespaced {
+		if info.Namespace == "" && len(info.Parts) > 1 {
+			encode.Error(w, r, nil, encode.UnknownPath()) // one object is in a namespace
+			return
+		}
 		r = r.WithContext(request.WithNamespace(r.Context(), info.Namespace))
 	} else if info.Namespace != "" {
 		// /namespaces/NAME is its own namespace to authorizers, and in none to handlers.

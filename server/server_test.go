@@ -166,6 +166,8 @@ func TestMisrouted(t *testing.T) {
 		{admin, "GET", "/api/v1/namespaces/default/pods/x/status/y", nil, 404, notFound},
 		{admin, "GET", "/api/v1/namespaces/default/nodes", nil, 404, notFound},
 		{admin, "GET", "/api/v1/namespaces/default%2Fnodes", nil, 404, notFound},
+		{admin, "GET", "/api/v1/pods/x", nil, 404, notFound},
+		{admin, "DELETE", "/api/v1/pods/x/status", nil, 404, notFound},
 		{admin, "GET", "/apis/apps/v2", nil, 404, notFound},
 		{admin, "GET", "/apis/foo/v1/bars", nil, 404, plain},
 		{admin, "POST", "/api/v1/pods", nil, 405, notAllowed},
