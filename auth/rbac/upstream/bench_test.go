@@ -110,6 +110,7 @@ func BenchmarkDecision(b *testing.B) {
 					i++
 				}
 				slices.Sort(took)
+				b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "p50-ns")
 				b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds()), "p99-ns")
 				b.ReportMetric(100*float64(allowed)/float64(i), "%allowed")
 			})
