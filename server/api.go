@@ -146,7 +146,7 @@ func newAPI(s *Server) (_ *api, err error) {
 	}
 	a.hooks[admission.Hook] = s.health.AddHook(admission.Hook)
 	chain, err := admission.New(admission.Config{
-		Options:    s.options.Admission,
+		Options:    a.authorizing.admission(s.options.Admission),
 		Loopback:   self,
 		Informers:  a.informers,
 		Objects:    getter,

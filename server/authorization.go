@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,11 +21,13 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/kubernetes/pkg/kubeapiserver/authorizer/modes"
+	"k8s.io/kubernetes/plugin/pkg/admission/noderestriction"
 	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy"
 
 	"github.com/howdah/howdah/auth/authorization"
 	"github.com/howdah/howdah/auth/node"
 	"github.com/howdah/howdah/auth/rbac"
+	"github.com/howdah/howdah/server/admission"
 	"github.com/howdah/howdah/server/encode"
 	"github.com/howdah/howdah/server/metrics"
 	"github.com/howdah/howdah/server/objects"
@@ -100,6 +103,16 @@ func (a *authorizing) start(store *storage.Store, getter *objects.Getter) {
 	for _, loop := range loops {
 		a.running.Go(func() { loop(ctx) })
 	}
+}
+
+// admission adds to the plugins the other half of the node authorizer, which
+// leaves to it what kubelets write: without NodeRestriction a kubelet could make
+// itself a pod that refers to any secret. kubeadm adds it, too.
+func (a *authorizing) admission(o admission.Options) admission.Options {
+	if a.Has(modes.ModeNode) && !slices.Contains(o.Disable, noderestriction.PluginName) {
+		o.Enable = append(slices.Clone(o.Enable), noderestriction.PluginName)
+	}
+	return o
 }
 
 func (a *authorizing) stop() {

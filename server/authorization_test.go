@@ -306,6 +306,10 @@ func TestNode(t *testing.T) {
 		_, err := n1.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: selector})
 		wantForbidden(t, "pods of others", err, "can only list/watch pods with spec.nodeName field selector")
 	}
+	thief := pod.DeepCopy()
+	thief.Name, thief.Spec.Volumes[0].Secret.SecretName = "thief", "other"
+	_, err := n1.CoreV1().Pods("default").Create(ctx, thief, metav1.CreateOptions{})
+	wantForbidden(t, "a pod of its own making", err, `node "n1" can only create mirror pods`)
 	if err := root.CoreV1().Pods("default").Delete(ctx, "p", metav1.DeleteOptions{GracePeriodSeconds: new(int64)}); err != nil {
 		t.Fatal(err)
 	}
