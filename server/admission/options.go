@@ -18,14 +18,12 @@ import (
 	apiserverv1alpha1 "k8s.io/apiserver/pkg/apis/apiserver/v1alpha1"
 	kubeapiserveroptions "k8s.io/kubernetes/pkg/kubeapiserver/options"
 	"k8s.io/kubernetes/plugin/pkg/admission/scheduling/podgroupprotection"
-	"k8s.io/kubernetes/plugin/pkg/admission/serviceaccount"
 	"k8s.io/kubernetes/plugin/pkg/admission/storage/storageobjectinuseprotection"
 )
 
 // waiting are plugins of the default list that are off as long as no controller
-// does their other half: without it pods find no service account, and volumes
-// that are deleted stay.
-var waiting = []string{serviceaccount.PluginName, storageobjectinuseprotection.PluginName, podgroupprotection.PluginName}
+// does their other half: what is deleted would stay.
+var waiting = []string{storageobjectinuseprotection.PluginName, podgroupprotection.PluginName}
 
 // Options choose the plugins. The zero value is kube-apiserver's default.
 type Options struct {

@@ -23,7 +23,7 @@ func TestNames(t *testing.T) {
 	if got := (Options{Enable: waiting}).names(); !slices.Equal(got, defaults) {
 		t.Errorf("the default plugins are\n%v, want\n%v", got, defaults)
 	}
-	got := Options{Enable: []string{"AlwaysPullImages", "NodeRestriction", "ServiceAccount"}, Disable: []string{"LimitRanger", "AlwaysDeny"}}.names()
+	got := Options{Enable: []string{"AlwaysPullImages", "NodeRestriction"}, Disable: []string{"LimitRanger", "AlwaysDeny"}}.names()
 	if want := []string{"NamespaceLifecycle", "ServiceAccount", "NodeRestriction", "TaintNodesByCondition", "AlwaysPullImages"}; !slices.Equal(got[:5], want) {
 		t.Errorf("the plugins begin with %v, want %v", got[:5], want)
 	}

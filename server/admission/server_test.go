@@ -142,8 +142,8 @@ func TestEveryPluginStarts(t *testing.T) {
 		"NodeRestriction", "AlwaysPullImages", "PodNodeSelector", "PodTolerationRestriction", "ExtendedResourceToleration",
 		"StorageObjectInUseProtection", "PodGroupProtection", "OwnerReferencesPermissionEnforcement", "DenyServiceExternalIPs", "ResourceQuota",
 	}}})
-	_, err := c.CoreV1().Pods("kube-system").Create(t.Context(), pod("p"), metav1.CreateOptions{})
-	refused(t, err, `pods "p" is forbidden: error looking up service account kube-system/default: serviceaccount "default" not found`)
+	_, err := c.CoreV1().Pods("kube-system").Create(t.Context(), pod("p", func(s *corev1.PodSpec) { s.ServiceAccountName = "nobody" }), metav1.CreateOptions{})
+	refused(t, err, `pods "p" is forbidden: error looking up service account kube-system/nobody: serviceaccount "nobody" not found`)
 	_, err = c.CoreV1().Services("default").Create(t.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Spec: corev1.ServiceSpec{
 		Ports: []corev1.ServicePort{{Port: 80}}, ExternalIPs: []string{"192.0.2.1"},
 	}}, metav1.CreateOptions{})

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,10 +37,14 @@ import (
 // A server is the built-in resources over a store, with the write verbs and a
 // plain GET, and as much of the request flow as they need.
 type server struct {
-	table    *resource.Table
-	deps     Deps
+	table  *resource.Table
+	deps   Deps
+	http   http.Handler
+	store  *storage.Store
+	getter *objects.Getter
+
+	mu       sync.Mutex
 	handlers map[string]http.Handler
-	http     http.Handler
 
 	handlerOf func(row *resource.Resource, verb string, d Deps) http.Handler
 }
@@ -69,9 +74,12 @@ func newServerOn(t testing.TB, driver storage.Driver, deps Deps) *server {
 		t.Fatal(err)
 	}
 	_, cidr, _ := net.ParseCIDR("10.0.0.0/24")
-	s := &server{table: resource.NewTable(), deps: deps, handlers: map[string]http.Handler{}, handlerOf: ourHandler}
+	s := &server{
+		table: resource.NewTable(), deps: deps, store: store, getter: objects.NewGetter(store, factory),
+		handlers: map[string]http.Handler{}, handlerOf: ourHandler,
+	}
 	installed, err := builtin.Install(s.table, builtin.Config{
-		Getter: objects.NewGetter(store, factory), Loopback: loopback,
+		Getter: s.getter, Loopback: loopback,
 		Informers: informers.NewSharedInformerFactory(client, 0), ServiceCIDRs: []net.IPNet{*cidr},
 	})
 	if err != nil {
@@ -115,17 +123,23 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 	ctx = request.WithNamespace(ctx, info.Namespace)
 	r = r.WithContext(audit.WithAuditContext(ctx)) // upstream's handlers demand one
 
-	key := row.String() + info.Verb
+	s.handler(row, info.Verb).ServeHTTP(w, r)
+}
+
+func (s *server) handler(row *resource.Resource, verb string) http.Handler {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := row.String() + verb
 	handler := s.handlers[key]
 	if handler == nil {
-		if info.Verb == "get" {
+		if verb == "get" {
 			handler = http.HandlerFunc(get(row))
 		} else {
-			handler = s.handlerOf(row, info.Verb, s.deps)
+			handler = s.handlerOf(row, verb, s.deps)
 		}
 		s.handlers[key] = handler
 	}
-	handler.ServeHTTP(w, r)
+	return handler
 }
 
 func ourHandler(row *resource.Resource, verb string, d Deps) http.Handler {
