@@ -50,6 +50,7 @@ type api struct {
 
 	authentication *authentication
 	authorizing    *authorizing
+	admitting      *admission.Metrics
 
 	watchesEnd chan struct{} // closed: all watches end
 	loopsEnd   chan struct{} // closed: informers and plugins end
@@ -145,6 +146,7 @@ func newAPI(s *Server) (_ *api, err error) {
 		a.hooks[hook] = s.health.AddHook(hook)
 	}
 	a.hooks[admission.Hook] = s.health.AddHook(admission.Hook)
+	a.admitting = admission.NewMetrics()
 	chain, err := admission.New(admission.Config{
 		Options:    a.authorizing.admission(s.options.Admission),
 		Loopback:   self,
@@ -152,6 +154,7 @@ func newAPI(s *Server) (_ *api, err error) {
 		Objects:    getter,
 		APIs:       apis,
 		Authorizer: a.authorizing,
+		Metrics:    a.admitting,
 		Stop:       a.loopsEnd,
 	})
 	if err != nil {
@@ -196,7 +199,7 @@ func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
 		r.Handle("/"+endpoint, metrics.Path("/"+endpoint, "", s.health.Handler(endpoint)))
 		r.Handle("/"+endpoint+"/*", s.health.Handler(endpoint))
 	}
-	collectors := slices.Concat(s.store.Collectors(), a.authentication.collectors(), a.authorizing.metrics.Collectors())
+	collectors := slices.Concat(s.store.Collectors(), a.authentication.collectors(), a.authorizing.metrics.Collectors(), a.admitting.Collectors())
 	if a.scheduler != nil {
 		collectors = append(collectors, a.scheduler)
 	}

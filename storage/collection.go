@@ -63,6 +63,19 @@ func (c *Collection) Size() (objects int, bytes int64) {
 	return objects, max(c.view.bytes-int64(objects)*overhead, 0)
 }
 
+// Any says whether an object's key has the prefix now.
+func (c *Collection) Any(prefix string) bool {
+	mu := &c.store.cache.mu
+	mu.RLock()
+	defer mu.RUnlock()
+	found := false
+	c.view.objects.Ascend(prefix, func(key string, _ *Object) bool {
+		found = strings.HasPrefix(key, prefix)
+		return false
+	})
+	return found
+}
+
 // Snapshot returns the collection as it is now.
 func (c *Collection) Snapshot() *Snapshot {
 	cache := c.store.cache

@@ -27,6 +27,26 @@ func TestReadYourWrite(t *testing.T) {
 	})
 }
 
+func TestAny(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c := started(t, newMemoryDriver())
+		expect := func(prefix string, want bool) {
+			t.Helper()
+			if got := c.Any(prefix); got != want {
+				t.Errorf("any %s is %v", prefix, got)
+			}
+		}
+		expect(things, false)
+		revision := mustWrite(t, s, things+"b/x", "color=red", 0)
+		expect(things, true)
+		expect(things+"b/", true)
+		expect(things+"a/", false)
+		expect(things+"c/", false)
+		mustWrite(t, s, things+"b/x", "", revision)
+		expect(things+"b/", false)
+	})
+}
+
 func TestConflict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := started(t, newMemoryDriver())

@@ -49,6 +49,7 @@ type Config struct {
 	APIs serverstorage.APIResourceConfigSource
 	// Authorizer answers the plugins that ask for further permissions.
 	Authorizer authorizer.Authorizer
+	Metrics    *Metrics
 	// Stop ends what the plugins run in the background.
 	Stop <-chan struct{}
 }
@@ -75,11 +76,14 @@ func New(c Config) (admission.Interface, error) {
 	if err != nil {
 		return nil, err
 	}
-	chain, err := plugins.NewFromPlugins(names, configuration, initialize, admission.Decorators{admission.DecoratorFunc(measured)})
+	chain, err := plugins.NewFromPlugins(names, configuration, initialize, admission.Decorators{
+		admission.DecoratorFunc(idling{c.Objects, configuration}.decorate),
+		admission.DecoratorFunc(c.Metrics.plugin),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("make the admission plugins: %w", err)
 	}
-	return admission.WithAudit(measuredSteps(chain)), nil
+	return admission.WithAudit(c.Metrics.chain(chain)), nil
 }
 
 // initializers give each plugin what it wants.

@@ -39,7 +39,7 @@ func newGuardedServer(t testing.TB) *server {
 	shared := informers.NewSharedInformerFactory(client, 0)
 	chain, err := admission.New(admission.Config{
 		Loopback: config, Informers: shared, Objects: s.getter, APIs: builtin.DefaultAPIs(),
-		Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(), Stop: t.Context().Done(),
+		Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(), Metrics: admission.NewMetrics(), Stop: t.Context().Done(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +48,7 @@ func newGuardedServer(t testing.TB) *server {
 	s.must(t, "POST", "/api/v1/namespaces/default/serviceaccounts", jsonType, `{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default"}}`)
 	shared.Start(t.Context().Done())
 	shared.WaitForCacheSync(t.Context().Done())
+	s.informers = shared
 	s.deps.Admission = chain
 	s.handlers = map[string]http.Handler{}
 	return s

@@ -37,11 +37,12 @@ import (
 // A server is the built-in resources over a store, with the write verbs and a
 // plain GET, and as much of the request flow as they need.
 type server struct {
-	table  *resource.Table
-	deps   Deps
-	http   http.Handler
-	store  *storage.Store
-	getter *objects.Getter
+	table     *resource.Table
+	deps      Deps
+	http      http.Handler
+	store     *storage.Store
+	getter    *objects.Getter
+	informers informers.SharedInformerFactory // of a guarded server
 
 	mu       sync.Mutex
 	handlers map[string]http.Handler
