@@ -82,7 +82,11 @@ func TestCertificateAdmission(t *testing.T) {
 	csr.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: "Test", Message: "test"}}
 	_, err = approver.CertificatesV1().CertificateSigningRequests().UpdateApproval(ctx, "jane", csr, metav1.UpdateOptions{})
 	wantForbidden(t, "approval without the signer", err, `user not permitted to approve requests with signerName "example.org/signer"`)
-	csr.Status = certificatesv1.CertificateSigningRequestStatus{Certificate: []byte("x")}
+	signed, _, err := cert.GenerateSelfSignedCertKey("jane", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr.Status = certificatesv1.CertificateSigningRequestStatus{Certificate: signed}
 	_, err = approver.CertificatesV1().CertificateSigningRequests().UpdateStatus(ctx, csr, metav1.UpdateOptions{})
 	wantForbidden(t, "signing without the signer", err, `user not permitted to sign requests with signerName "example.org/signer"`)
 }
