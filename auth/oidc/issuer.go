@@ -62,6 +62,7 @@ func (i *issuer) discover(ctx context.Context) {
 		if err == nil {
 			i.found.Store(found)
 			close(i.discovered)
+			i.log.Debug("found the issuer")
 			return
 		}
 		if ctx.Err() == nil {
