@@ -25,7 +25,7 @@ var (
 func (s *Scheduler) bind(ctx context.Context, a attempt) {
 	err := s.bindReservations(ctx, a)
 	if err == nil {
-		err = s.bindPod(ctx, a)
+		err = s.bindBy(ctx, a)
 	}
 	pod := a.item.Pod
 	if err != nil {
@@ -48,6 +48,31 @@ func (s *Scheduler) bindReservations(ctx context.Context, a attempt) error {
 		}
 	}
 	return nil
+}
+
+// bindBy binds by the first extender that does that, or else itself.
+func (s *Scheduler) bindBy(ctx context.Context, a attempt) error {
+	pod := a.item.Pod.Obj
+	for _, e := range s.interested(pod) {
+		if e.BindVerb == "" {
+			continue
+		}
+		if !s.options.Leads() {
+			return errNotLeading
+		}
+		err := e.Bind(ctx, pod, a.node)
+		if err == nil {
+			return nil
+		}
+		// It may have bound the pod all the same.
+		if bound, known := s.boundTo(ctx, pod); known && bound == a.node {
+			return nil
+		}
+		if !e.Ignorable {
+			return err
+		}
+	}
+	return s.bindPod(ctx, a)
 }
 
 // bindPod asks for the binding until the answer is certain. Asking again is

@@ -70,7 +70,16 @@ func (s *Scheduler) decide(ctx context.Context, item *queue.Item) func() {
 	}
 	start := s.clock.Now()
 	attempt := attempt{item: item, profile: profile, start: start}
-	choice, diagnosis := profile.placer.Find(pod)
+	var choice placement.Choice
+	var diagnosis *placement.Diagnosis
+	if extenders := s.interested(pod.Obj); len(extenders) == 0 {
+		choice, diagnosis = profile.placer.Find(pod)
+	} else if choice, diagnosis = profile.placer.Rank(pod); diagnosis == nil {
+		choice, diagnosis = s.extend(ctx, &attempt, extenders, choice)
+	}
+	if !s.queue.Has(pod.UID()) {
+		return nil // gone while extenders were asked
+	}
 	s.metrics.algorithm.Observe(s.clock.Since(start).Seconds())
 	if diagnosis != nil {
 		s.unplaced(ctx, attempt, diagnosis)
@@ -97,6 +106,7 @@ type attempt struct {
 	start        time.Time
 	choice       placement.Choice
 	node         string
+	missed       bool // something happened that the decision may not have seen
 	reservations []placement.Reservation
 }
 

@@ -24,7 +24,7 @@ func (s *Scheduler) unplaced(ctx context.Context, a attempt, diagnosis *placemen
 	s.metrics.unschedulable(a.profile.Name, s.clock.Since(a.start))
 	message := diagnosis.String()
 	s.log.Debug("no node takes a pod", "pod", pod.Obj.Namespace+"/"+pod.Obj.Name, "why", message)
-	s.queue.Park(a.item, rejectors(diagnosis), false, s.clock.Now())
+	s.queue.Park(a.item, rejectors(diagnosis), a.missed, s.clock.Now())
 	if renominate {
 		s.nominations.Set(pod, nominated)
 	}
@@ -66,6 +66,14 @@ func (s *Scheduler) preempt(ctx context.Context, a attempt, diagnosis *placement
 	if len(preemption.Candidates) == 0 {
 		diagnosis.AfterMessage = "preemption: " + preemption.Message
 		return "", !preemption.Ineligible
+	}
+	if preemption.Candidates, err = s.preemptExtended(ctx, a.item.Pod, preemption.Candidates); err != nil {
+		diagnosis.AfterMessage = "preemption: " + err.Error()
+		return "", false
+	}
+	if len(preemption.Candidates) == 0 {
+		diagnosis.AfterMessage = "preemption: no candidate node for preemption"
+		return "", false
 	}
 	victims := placement.Pick(preemption.Candidates, now)
 	diagnosis.AfterMessage = "preemption: " + victims.String()

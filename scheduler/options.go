@@ -11,8 +11,10 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
 
+	"github.com/howdah/howdah/scheduler/extender"
 	"github.com/howdah/howdah/scheduler/placement"
 	"github.com/howdah/howdah/scheduler/state"
+	"github.com/howdah/howdah/scheduler/volume"
 )
 
 // Options say how a scheduler works. The zero value of a field means the
@@ -23,6 +25,8 @@ type Options struct {
 	Version   *version.Version                // of Kubernetes, for features that nodes declare
 	Profiles  []Profile                       // one, default-scheduler with placement's defaults
 	Instance  string                          // names this process in events
+
+	Extenders []*extender.Extender // in the order in which they are asked
 
 	InitialBackoff, MaxBackoff time.Duration // 1s, 10s
 	Bindings                   int           // 100, at the same time
@@ -38,15 +42,16 @@ type Options struct {
 type Profile struct {
 	Name      string // spec.schedulerName of its pods
 	Placement placement.Config
-	Plugins   []placement.Plugin
+	Plugins   []placement.Plugin             // besides those for volumes
 	Devices   func(corev1.ResourceName) bool // see [placement.Options]
+	Volumes   volume.Args                    // VolumeBindingArgs
 	Preempts  bool                           // DefaultPreemption is on
 	Gates     bool                           // SchedulingGates is on
 }
 
 // NewProfile is kube-scheduler's default profile.
 func NewProfile() Profile {
-	return Profile{Name: corev1.DefaultSchedulerName, Placement: placement.DefaultConfig(), Preempts: true, Gates: true}
+	return Profile{Name: corev1.DefaultSchedulerName, Placement: placement.DefaultConfig(), Volumes: volume.DefaultArgs(), Preempts: true, Gates: true}
 }
 
 func (o *Options) complete() error {

@@ -18,6 +18,7 @@ import (
 	"github.com/howdah/howdah/scheduler/queue"
 	"github.com/howdah/howdah/scheduler/record"
 	"github.com/howdah/howdah/scheduler/state"
+	"github.com/howdah/howdah/scheduler/volume"
 	"github.com/howdah/howdah/scheduler/workload"
 )
 
@@ -67,12 +68,14 @@ func New(o Options) (*Scheduler, error) {
 	s.events = record.New(o.Client.EventsV1(), o.Instance, o.Logger, func() bool { return s.binding.Load() > 0 })
 	s.statuses = newStatusWriter(o.Client, o.Logger)
 	workloads := workload.New(o.Informers)
+	volumes := volume.New(o.Informers, o.Client)
+	s.synced = append(s.synced, volumes.Synced()...)
 	for _, p := range o.Profiles {
 		if s.profiles[p.Name] != nil {
 			return nil, fmt.Errorf("there are two profiles for the scheduler name %q; give each its own schedulerName", p.Name)
 		}
 		placer, err := placement.New(placement.Options{
-			Config: p.Placement, Cluster: s.cluster, Plugins: p.Plugins, Version: o.Version, Workloads: workloads,
+			Config: p.Placement, Cluster: s.cluster, Plugins: append(append(volumes.Plugins(p.Volumes), noDevices{}), p.Plugins...), Version: o.Version, Workloads: workloads,
 			Nominations: s.nominations, Devices: p.Devices, Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		})
 		if err != nil {

@@ -26,6 +26,9 @@ func (s *Scheduler) watch(factory informers.SharedInformerFactory) error {
 	if err := follow(s, core.Namespaces().Informer(), s.namespaceChanged); err != nil {
 		return err
 	}
+	if err := s.watchVolumes(factory); err != nil {
+		return err
+	}
 	// These are only looked up.
 	for _, informer := range []cache.SharedIndexInformer{
 		core.Services().Informer(), core.ReplicationControllers().Informer(),

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"time"
 
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 
@@ -86,11 +87,22 @@ func profile(c *config.KubeSchedulerConfiguration, in *config.KubeSchedulerProfi
 	if percentage != nil {
 		p.PercentageOfNodesToScore = int(*percentage)
 	}
-	return out, arguments(in, p)
+	if err := arguments(in, &out); err != nil {
+		return out, err
+	}
+	for _, e := range c.Extenders {
+		for _, resource := range e.ManagedResources {
+			if resource.IgnoredByScheduler {
+				p.IgnoredResources = append(p.IgnoredResources, resource.Name)
+			}
+		}
+	}
+	return out, nil
 }
 
 // arguments reads the plugins' arguments.
-func arguments(in *config.KubeSchedulerProfile, p *placement.Config) error {
+func arguments(in *config.KubeSchedulerProfile, out *scheduler.Profile) error {
+	p := &out.Placement
 	for _, entry := range in.PluginConfig {
 		switch args := entry.Args.(type) {
 		case *config.NodeAffinityArgs:
@@ -117,8 +129,12 @@ func arguments(in *config.KubeSchedulerProfile, p *placement.Config) error {
 			}
 		case *config.DefaultPreemptionArgs:
 			p.MinCandidateNodesPercentage, p.MinCandidateNodesAbsolute = int(args.MinCandidateNodesPercentage), int(args.MinCandidateNodesAbsolute)
-		case *config.VolumeBindingArgs, *config.DynamicResourcesArgs:
-			// Their plugins read them.
+		case *config.VolumeBindingArgs:
+			out.Volumes.BindTimeout = time.Duration(args.BindTimeoutSeconds) * time.Second
+			for _, point := range args.Shape {
+				out.Volumes.Shape = append(out.Volumes.Shape, placement.ShapePoint{Utilization: int64(point.Utilization), Score: int64(point.Score)})
+			}
+		case *config.DynamicResourcesArgs:
 		default:
 			return fmt.Errorf("arguments for plugin %q can't be used: they are a %T", entry.Name, entry.Args)
 		}

@@ -23,6 +23,7 @@ const (
 	VolumeZone           = "VolumeZone"
 	DynamicResources     = "DynamicResources"
 	DefaultPreemption    = "DefaultPreemption"
+	Extender             = "Extender" // all of them together
 )
 
 // Config is what a profile says of placement.

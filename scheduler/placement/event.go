@@ -4,6 +4,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+	"k8s.io/component-helpers/storage/ephemeral"
 
 	"github.com/howdah/howdah/scheduler/state"
 )
@@ -87,7 +88,7 @@ func Concerned(cause Cause) []string {
 			}
 		}
 	}
-	return plugins
+	return append(plugins, Extender) // anything may
 }
 
 // MayHelp tells whether a plugin of [Concerned] that refused a pod may accept it
@@ -123,8 +124,27 @@ func (p *Placer) MayHelp(plugin string, event Event, pod *state.Pod) bool {
 		}
 	case InterPodAffinity:
 		return mayHelpAffinity(event, pod)
+	case VolumeRestrictions, NodeVolumeLimits, VolumeBinding, VolumeZone:
+		if claim, ok := event.New.(*corev1.PersistentVolumeClaim); ok {
+			return names(pod.Obj, claim)
+		}
 	}
 	return true
+}
+
+// names tells whether a pod has a volume by a claim.
+func names(pod *corev1.Pod, claim *corev1.PersistentVolumeClaim) bool {
+	if pod.Namespace != claim.Namespace {
+		return false
+	}
+	for i := range pod.Spec.Volumes {
+		volume := &pod.Spec.Volumes[i]
+		if volume.PersistentVolumeClaim != nil && volume.PersistentVolumeClaim.ClaimName == claim.Name ||
+			volume.Ephemeral != nil && ephemeral.VolumeClaimName(pod, volume) == claim.Name {
+			return true
+		}
+	}
+	return false
 }
 
 // nowMatches: a node was added that affinity allows, or one changed so that it

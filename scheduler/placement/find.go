@@ -73,6 +73,26 @@ func (p *Placer) Rank(pod *state.Pod) (Choice, *Diagnosis) {
 	return choice, nil
 }
 
+// Override is the diagnosis of a pod for which nodes were found, but then
+// refused for reasons of others.
+func (p *Placer) Override(pod *state.Pod, refused map[string]*Status) *Diagnosis {
+	nodes := p.cluster.Nodes()
+	d, status := p.prepare(pod)
+	if status != nil {
+		diagnosis := &Diagnosis{Before: status, count: len(nodes)}
+		diagnosis.refused(status)
+		return diagnosis
+	}
+	diagnosis := d.diagnose(nodes)
+	for i, node := range nodes {
+		if status := refused[node.Name()]; status != nil {
+			diagnosis.Nodes[i] = status
+			diagnosis.refused(status)
+		}
+	}
+	return diagnosis
+}
+
 // Fits tells whether a pod can go to a node, with what refuses it if not.
 func (p *Placer) Fits(pod *state.Pod, node string) *Status {
 	d, status := p.prepare(pod)

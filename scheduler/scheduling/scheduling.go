@@ -22,6 +22,7 @@ import (
 	"github.com/howdah/howdah/component"
 	"github.com/howdah/howdah/scheduler"
 	"github.com/howdah/howdah/scheduler/config"
+	"github.com/howdah/howdah/scheduler/extender"
 )
 
 // LeaseName is the Lease that kube-scheduler's leaders hold.
@@ -30,11 +31,12 @@ const LeaseName = "kube-scheduler"
 // Scheduling is a scheduler that may run or not. It is a collector of the
 // metrics of the one that runs.
 type Scheduling struct {
-	config   *schedulerconfig.KubeSchedulerConfiguration
-	profiles []scheduler.Profile
-	version  *version.Version
-	instance string
-	log      *slog.Logger
+	config    *schedulerconfig.KubeSchedulerConfiguration
+	profiles  []scheduler.Profile
+	extenders []*extender.Extender
+	version   *version.Version
+	instance  string
+	log       *slog.Logger
 
 	mu      sync.Mutex
 	current *scheduler.Scheduler
@@ -46,6 +48,10 @@ func New(c *schedulerconfig.KubeSchedulerConfiguration, log *slog.Logger) (*Sche
 	if err != nil {
 		return nil, fmt.Errorf("read the scheduler's configuration: %w", err)
 	}
+	extenders, err := config.Extenders(c)
+	if err != nil {
+		return nil, fmt.Errorf("read the scheduler's configuration: %w", err)
+	}
 	release, err := version.Parse(componentversion.Get().String())
 	if err != nil {
 		return nil, fmt.Errorf("read the version of Kubernetes: %w", err)
@@ -54,7 +60,7 @@ func New(c *schedulerconfig.KubeSchedulerConfiguration, log *slog.Logger) (*Sche
 	if err != nil {
 		return nil, fmt.Errorf("name this scheduler: %w", err)
 	}
-	return &Scheduling{config: c, profiles: profiles, version: release, instance: host + "_" + uuid.NewString(), log: log}, nil
+	return &Scheduling{config: c, profiles: profiles, extenders: extenders, version: release, instance: host + "_" + uuid.NewString(), log: log}, nil
 }
 
 // Run schedules until ctx ends. It must run in one process of a cluster at a
@@ -77,7 +83,7 @@ func (s *Scheduling) Run(ctx context.Context, client kubernetes.Interface, share
 
 func (s *Scheduling) build(ctx context.Context, client kubernetes.Interface, factory informers.SharedInformerFactory) (*scheduler.Scheduler, error) {
 	return scheduler.New(scheduler.Options{
-		Client: client, Informers: factory, Version: s.version, Profiles: s.profiles, Instance: s.instance,
+		Client: client, Informers: factory, Version: s.version, Profiles: s.profiles, Extenders: s.extenders, Instance: s.instance,
 		InitialBackoff: time.Duration(s.config.PodInitialBackoffSeconds) * time.Second,
 		MaxBackoff:     time.Duration(s.config.PodMaxBackoffSeconds) * time.Second,
 		Leads:          func() bool { return component.Leads(ctx) }, Logger: s.log,
