@@ -30,7 +30,8 @@ const (
 	noteLimit     = 1024 // bytes, as the API has it
 )
 
-// A Recorder writes events in the order in which they were recorded.
+// A Recorder writes events in the order in which they were recorded, but those
+// that may repeat, which say what is wrong, before those that don't.
 type Recorder struct {
 	client   typedevents.EventsGetter
 	instance string
@@ -40,6 +41,7 @@ type Recorder struct {
 
 	mu     sync.Mutex
 	queue  []*recorded
+	urgent []*recorded
 	wake   chan struct{}
 	series map[string]*series
 	lost   int
@@ -97,11 +99,15 @@ func (r *Recorder) Event(pod *corev1.Pod, related *corev1.Pod, kind, reporter, r
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.queue) >= waiting {
+	queue := &r.queue
+	if repeats {
+		queue = &r.urgent
+	}
+	if len(*queue) >= waiting {
 		r.lost++
 		return
 	}
-	r.queue = append(r.queue, entry)
+	*queue = append(*queue, entry)
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -147,13 +153,17 @@ func (r *Recorder) next() *recorded {
 		r.log.Warn("events were dropped since too many waited", "dropped", r.lost)
 		r.lost = 0
 	}
-	if len(r.queue) == 0 {
-		r.queue = nil
+	queue := &r.urgent
+	if len(*queue) == 0 {
+		*queue, queue = nil, &r.queue
+	}
+	if len(*queue) == 0 {
+		*queue = nil
 		return nil
 	}
-	entry := r.queue[0]
-	r.queue[0] = nil
-	r.queue = r.queue[1:]
+	entry := (*queue)[0]
+	(*queue)[0] = nil
+	*queue = (*queue)[1:]
 	return entry
 }
 
