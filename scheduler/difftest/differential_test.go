@@ -17,6 +17,7 @@ import (
 
 	"github.com/howdah/howdah/scheduler/placement"
 	"github.com/howdah/howdah/scheduler/state"
+	"github.com/howdah/howdah/scheduler/volume"
 	"github.com/howdah/howdah/scheduler/workload"
 )
 
@@ -58,7 +59,7 @@ func TestPlacement(t *testing.T) {
 		}
 		ours, err := placement.New(placement.Options{
 			Config: placement.DefaultConfig(), Cluster: cluster, Version: release, Workloads: workload.New(factory),
-			Nominations: nominated, Random: rand.New(rand.NewPCG(seed, 2)),
+			Plugins: volume.New(factory, nil).Plugins(volume.DefaultArgs()), Nominations: nominated, Random: rand.New(rand.NewPCG(seed, 2)),
 		})
 		if err != nil {
 			t.Fatal(err)

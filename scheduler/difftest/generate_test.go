@@ -24,6 +24,7 @@ type world struct {
 	services   []*corev1.Service
 	sets       []*appsv1.ReplicaSet
 	budgets    []*policyv1.PodDisruptionBudget
+	storage    storage
 }
 
 var birth = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -65,9 +66,11 @@ func generate(seed uint64) *world {
 			Status:     policyv1.PodDisruptionBudgetStatus{DisruptionsAllowed: int32(g.IntN(3))},
 		})
 	}
+	w.storage = g.storage(w)
 	ported := map[string]bool{}
 	for range g.IntN(5 * len(w.nodes)) {
 		pod := g.pod(w)
+		g.mount(pod, &w.storage)
 		pod.Spec.NodeName = pick(g, w.nodes...).Name
 		if ported[pod.Spec.NodeName] { // two pods with one host port can't run on a node
 			for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
@@ -91,7 +94,9 @@ func generate(seed uint64) *world {
 		}
 	}
 	for range 4 {
-		w.pending = append(w.pending, g.pod(w))
+		pod := g.pod(w)
+		g.mount(pod, &w.storage)
+		w.pending = append(w.pending, pod)
 	}
 	return w
 }

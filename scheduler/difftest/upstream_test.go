@@ -59,6 +59,7 @@ func listers(t *testing.T, w *world) informers.SharedInformerFactory {
 	for _, o := range w.budgets {
 		factory.Policy().V1().PodDisruptionBudgets().Informer().GetIndexer().Add(o)
 	}
+	w.storage.add(factory)
 	for _, pods := range [][]*corev1.Pod{w.running, w.nominated, w.pending} {
 		for _, o := range pods {
 			core.Pods().Informer().GetIndexer().Add(o)
