@@ -3,9 +3,11 @@ package controllers
 import (
 	"k8s.io/kubernetes/cmd/kube-controller-manager/names"
 
+	"github.com/howdah/howdah/controllers/daemonset"
 	"github.com/howdah/howdah/controllers/deployment"
 	"github.com/howdah/howdah/controllers/job"
 	"github.com/howdah/howdah/controllers/replicaset"
+	"github.com/howdah/howdah/controllers/statefulset"
 )
 
 // workloads are the controllers of what runs pods.
@@ -28,6 +30,14 @@ func workloads(o *Options) []row {
 			name: names.JobController, aliases: []string{"job"},
 			account: "job-controller",
 			setup:   job.Setup(int(c.JobController.ConcurrentJobSyncs)),
+		}, {
+			name: names.DaemonSetController, aliases: []string{"daemonset"},
+			account: "daemon-set-controller",
+			setup:   daemonset.Setup(int(c.DaemonSetController.ConcurrentDaemonSetSyncs)),
+		}, {
+			name: names.StatefulSetController, aliases: []string{"statefulset"},
+			account: "statefulset-controller",
+			setup:   statefulset.Setup(int(c.StatefulSetController.ConcurrentStatefulSetSyncs)),
 		},
 	}
 }

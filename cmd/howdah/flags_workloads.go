@@ -16,6 +16,8 @@ func addWorkloadFlags(flags *pflag.FlagSet, c *config.KubeControllerManagerConfi
 		{&c.ReplicaSetController.ConcurrentRSSyncs, "replicaset", "ReplicaSets"},
 		{&c.ReplicationController.ConcurrentRCSyncs, "rc", "ReplicationControllers"},
 		{&c.JobController.ConcurrentJobSyncs, "job", "Jobs"},
+		{&c.DaemonSetController.ConcurrentDaemonSetSyncs, "daemonset", "DaemonSets"},
+		{&c.StatefulSetController.ConcurrentStatefulSetSyncs, "statefulset", "StatefulSets"},
 	} {
 		flags.Int32Var(f.value, "concurrent-"+f.name+"-syncs", *f.value, f.what+" that are worked on at the same time")
 	}

@@ -22,7 +22,7 @@ import (
 
 // Recheck is when to look again at an owner whose caches are behind, if no event
 // of theirs says so earlier.
-const Recheck = time.Second
+const Recheck = 100 * time.Millisecond
 
 // A Tracker remembers the last writes for each owner. Its zero value is ready.
 // It is safe for concurrent use; an owner's Fresh must not run at the same time
