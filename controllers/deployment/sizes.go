@@ -49,8 +49,24 @@ func grow(d *appsv1.Deployment, all []*appsv1.ReplicaSet, current int32) int32 {
 		return want
 	}
 	surge, _ := fences(d)
-	room := want + surge - desired(all)
-	return current + max(0, min(room, want-current))
+	taken, known := occupied(all)
+	if !known {
+		return current
+	}
+	return current + max(0, min(want+surge-taken, want-current))
+}
+
+// occupied is how many pods the ReplicaSets have or will have: what was asked of
+// them or, if that is less, what they haven't deleted yet. It isn't known while
+// one of them has not seen what was asked of it, and so may have pods that it
+// has not told of.
+func occupied(sets []*appsv1.ReplicaSet) (pods int32, known bool) {
+	for _, set := range sets {
+		if set.Status.ObservedGeneration < set.Generation {
+			return 0, false
+		}
+	}
+	return sum(sets, func(s *appsv1.ReplicaSet) int32 { return max(*s.Spec.Replicas, s.Status.Replicas) }), true
 }
 
 // shrink are the old ReplicaSets that can have fewer replicas now: first those

@@ -73,6 +73,24 @@ func TestGrow(t *testing.T) {
 	}
 }
 
+func TestGrowWaitsForWhatIsThere(t *testing.T) {
+	d := deploy(10, "3", "2")
+	old, fresh := sized("old", 8, 8, 2), sized("new", 3, 3, 1)
+	all := []*appsv1.ReplicaSet{old, fresh}
+	old.Status.Replicas = 10 // two are yet to be deleted
+	if got := grow(d, all, 3); got != 3 {
+		t.Errorf("with pods yet to be deleted: %d", got)
+	}
+	old.Status.Replicas, old.Generation = 8, 2
+	if got := grow(d, all, 3); got != 3 {
+		t.Errorf("before the old one knows: %d", got)
+	}
+	old.Status.ObservedGeneration = 2
+	if got := grow(d, all, 3); got != 5 {
+		t.Errorf("afterwards: %d", got)
+	}
+}
+
 func TestShrink(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -166,6 +184,9 @@ func TestRolloutKeepsItsBounds(t *testing.T) {
 				if set == fresh && set.Status.AvailableReplicas < *set.Spec.Replicas && random.Intn(2) == 0 {
 					set.Status.AvailableReplicas++
 				}
+			}
+			if pods := actual(all); pods > want+surge {
+				t.Fatalf("seed %d: %d pods are there of %d+%d", seed, pods, want, surge)
 			}
 			// No pod failed by itself, so what isn't available was given up by us.
 			if has := available(all); has < want-unavailable {
