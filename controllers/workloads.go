@@ -3,8 +3,10 @@ package controllers
 import (
 	"k8s.io/kubernetes/cmd/kube-controller-manager/names"
 
+	"github.com/howdah/howdah/controllers/cronjob"
 	"github.com/howdah/howdah/controllers/daemonset"
 	"github.com/howdah/howdah/controllers/deployment"
+	"github.com/howdah/howdah/controllers/disruption"
 	"github.com/howdah/howdah/controllers/job"
 	"github.com/howdah/howdah/controllers/replicaset"
 	"github.com/howdah/howdah/controllers/statefulset"
@@ -38,6 +40,14 @@ func workloads(o *Options) []row {
 			name: names.StatefulSetController, aliases: []string{"statefulset"},
 			account: "statefulset-controller",
 			setup:   statefulset.Setup(int(c.StatefulSetController.ConcurrentStatefulSetSyncs)),
+		}, {
+			name: names.CronJobController, aliases: []string{"cronjob"},
+			account: "cronjob-controller",
+			setup:   cronjob.Setup(int(c.CronJobController.ConcurrentCronJobSyncs)),
+		}, {
+			name: names.DisruptionController, aliases: []string{"disruption"},
+			account: "disruption-controller",
+			setup:   disruption.Setup(int(c.DisruptionController.ConcurrentDisruptionSyncs)),
 		},
 	}
 }

@@ -18,6 +18,8 @@ func addWorkloadFlags(flags *pflag.FlagSet, c *config.KubeControllerManagerConfi
 		{&c.JobController.ConcurrentJobSyncs, "job", "Jobs"},
 		{&c.DaemonSetController.ConcurrentDaemonSetSyncs, "daemonset", "DaemonSets"},
 		{&c.StatefulSetController.ConcurrentStatefulSetSyncs, "statefulset", "StatefulSets"},
+		{&c.CronJobController.ConcurrentCronJobSyncs, "cron-job", "CronJobs"},
+		{&c.DisruptionController.ConcurrentDisruptionSyncs, "disruption", "PodDisruptionBudgets"},
 	} {
 		flags.Int32Var(f.value, "concurrent-"+f.name+"-syncs", *f.value, f.what+" that are worked on at the same time")
 	}
