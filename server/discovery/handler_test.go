@@ -189,9 +189,9 @@ func TestNegotiation(t *testing.T) {
 		{"GET", "/api/v1", "text/html", 406, "application/json", `406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf`},
 		{"POST", "/api/v1", "", 405, "application/json", `the server does not allow this method on the requested resource`},
 		{"POST", "/apis", "", 200, "application/json", `"kind":"APIGroupList"`},
-		{"GET", "/api/v2", "", 404, "text/plain; charset=utf-8", "404 page not found\n"},
+		{"GET", "/api/v2", "", 404, "application/json", `"message":"the server could not find the requested resource"`},
 		{"GET", "/apis/nothing", "", 404, "text/plain; charset=utf-8", "404 page not found\n"},
-		{"GET", "/apis/apps/v2", "", 404, "text/plain; charset=utf-8", "404 page not found\n"},
+		{"GET", "/apis/apps/v2", "", 404, "application/json", `"message":"the server could not find the requested resource"`},
 		{"GET", "/apis/apps/v1?pretty=true", "", 200, "application/json", "{\n  \"kind\": \"APIResourceList\",\n  \"apiVersion\": \"v1\",\n"},
 	} {
 		var headers []string
