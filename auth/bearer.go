@@ -7,9 +7,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"k8s.io/apimachinery/pkg/util/httpstream/wsstream"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/warning"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
 
 // errInvalidToken: nobody knows the token.

@@ -45,7 +45,11 @@ func NewDocuments(issuer, jwksURI, address string, keys *Keys) (*Documents, erro
 		Keys []jsonWebKey `json:"keys"`
 	}{}
 	for _, key := range keys.all {
-		set.Keys = append(set.Keys, newJSONWebKey(key))
+		published, err := newJSONWebKey(key)
+		if err != nil {
+			return nil, err
+		}
+		set.Keys = append(set.Keys, published)
 		algorithms = append(algorithms, key.method.Alg())
 	}
 	slices.Sort(algorithms)
@@ -92,16 +96,21 @@ type jsonWebKey struct {
 	E         string `json:"e,omitempty"`
 }
 
-func newJSONWebKey(key Key) jsonWebKey {
+func newJSONWebKey(key Key) (jsonWebKey, error) {
 	k := jsonWebKey{Use: "sig", ID: key.ID, Algorithm: key.method.Alg()}
 	encode := base64.RawURLEncoding.EncodeToString
 	switch public := key.Public.(type) {
 	case *rsa.PublicKey:
 		k.Type, k.N, k.E = "RSA", encode(public.N.Bytes()), encode(big.NewInt(int64(public.E)).Bytes())
 	case *ecdsa.PublicKey:
-		size := (public.Params().BitSize + 7) / 8
+		point, err := public.Bytes()
+		if err != nil {
+			return k, fmt.Errorf("publish the key %s: %w", key.ID, err)
+		}
+		// A byte that says "uncompressed", then both coordinates (SEC 1, 2.3.3).
+		size := (len(point) - 1) / 2
 		k.Type, k.Curve = "EC", public.Params().Name
-		k.X, k.Y = encode(public.X.FillBytes(make([]byte, size))), encode(public.Y.FillBytes(make([]byte, size)))
+		k.X, k.Y = encode(point[1:1+size]), encode(point[1+size:])
 	}
-	return k
+	return k, nil
 }

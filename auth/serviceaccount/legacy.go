@@ -65,8 +65,10 @@ func (v *Verifier) legacy(t *token, text string) (*corev1.Secret, *object, error
 	case err != nil:
 		return nil, nil, err
 	case secret == nil || secret.DeletionTimestamp != nil:
+		//lint:ignore ST1005 upstream's words
 		return nil, nil, errors.New("Token has been invalidated")
 	case subtle.ConstantTimeCompare(secret.Data[corev1.ServiceAccountTokenKey], []byte(text)) == 0:
+		//lint:ignore ST1005 upstream's words
 		return nil, nil, errors.New("Token does not match server's copy")
 	}
 	account, err := v.Objects.Accounts.get(t.LegacyNamespace, t.LegacyName)

@@ -2,7 +2,6 @@ package serviceaccount
 
 import (
 	"context"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -169,9 +168,9 @@ var (
 	p521Key = must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader))
 )
 
-func must[K crypto.Signer](key K, err error) K {
+func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
 	}
-	return key
+	return value
 }

@@ -133,7 +133,7 @@ func TestSignatures(t *testing.T) {
 		"another hash":              {sign(jwt.SigningMethodRS512, nil, rsaKey), "invalid signature"},
 		"PSS":                       {sign(jwt.SigningMethodPS256, nil, rsaKey), "invalid signature"},
 		"critical header":           {sign(jwt.SigningMethodRS256, fields{"crit": []string{"b64"}, "b64": false}, rsaKey), "the token has critical header parameters, which are not supported"},
-		"key in the header":         {sign(jwt.SigningMethodES512, fields{"jwk": newJSONWebKey(must2(NewKey(p521Key.Public())))}, p521Key), "invalid signature"},
+		"key in the header":         {sign(jwt.SigningMethodES512, fields{"jwk": must(newJSONWebKey(must(NewKey(p521Key.Public()))))}, p521Key), "invalid signature"},
 		"no signature":              {head + "." + payload + ".", "invalid signature"},
 		"payload of another token":  {head + "." + strings.Split(w.sign(fields{"iss": issuer}), ".")[1] + "." + signature, "invalid signature"},
 		"header is not JSON":        {"e30x." + payload + "." + signature, "invalid signature"},
@@ -162,13 +162,6 @@ func TestSignatures(t *testing.T) {
 }
 
 var p256AsRSA = rsaKey // a key ID that is not a string is none
-
-func must2(k Key, err error) Key {
-	if err != nil {
-		panic(err)
-	}
-	return k
-}
 
 // A token ends with what it is bound to, however often it was accepted before.
 func TestBoundObjects(t *testing.T) {

@@ -101,7 +101,9 @@ func may(ctx context.Context, client kubernetes.Interface, request *certificates
 	return review.Status.Allowed, nil
 }
 
+//lint:ignore SA1019 the type that upstream's checks of requests take
 func usages(request *certificatesv1.CertificateSigningRequest) sets.String {
+	//lint:ignore SA1019 as above
 	all := sets.String{}
 	for _, usage := range request.Spec.Usages {
 		all.Insert(string(usage))

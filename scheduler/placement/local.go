@@ -36,7 +36,6 @@ type rules struct {
 	imageCount                    int64
 
 	known map[string]*Status // statuses by text, so that rows share them
-	ready *Status            // nothing to complain about
 	err   error              // the pod can't be understood
 }
 
