@@ -52,6 +52,7 @@ type api struct {
 	authorizing    *authorizing
 	admitting      *admission.Metrics
 
+	handling   chan struct{} // closed when requests through the loopback can be answered
 	watchesEnd chan struct{} // closed: all watches end
 	loopsEnd   chan struct{} // closed: informers and plugins end
 	loops      sync.WaitGroup
@@ -66,6 +67,7 @@ func newAPI(s *Server) (_ *api, err error) {
 		table:      s.table,
 		log:        s.log,
 		hooks:      map[string]func(){},
+		handling:   make(chan struct{}),
 		watchesEnd: make(chan struct{}),
 		loopsEnd:   make(chan struct{}),
 	}
@@ -75,10 +77,9 @@ func newAPI(s *Server) (_ *api, err error) {
 			close(a.loopsEnd)
 		}
 	}()
-	handling := make(chan struct{}) // closed when there is a handler
 	self := loopback.Config(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
-		case <-handling:
+		case <-a.handling:
 			a.handler.ServeHTTP(w, r)
 		case <-a.loopsEnd:
 		case <-r.Context().Done():
@@ -172,7 +173,6 @@ func newAPI(s *Server) (_ *api, err error) {
 		return nil, err
 	}
 	a.handler = s.flow(router, a.flow)
-	close(handling)
 	return a, nil
 }
 

@@ -95,6 +95,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	if s.api, err = newAPI(s); err != nil {
 		return err
 	}
+	close(s.api.handling) // the flow finds its steps through s.api
 	if err := s.store.Start(ctx); err != nil {
 		return err
 	}
