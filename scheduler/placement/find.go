@@ -212,23 +212,31 @@ func (d *decision) among(node *state.Node, index int) *Status {
 // check asks all plugins about one node as it is, and before that as if the
 // pods that are nominated to it, and that the pod has to yield to, were there.
 func (d *decision) check(node *state.Node) *Status {
-	if d.nominations != nil {
-		var crowded *state.Node
-		for _, other := range d.nominations.On(node.Name()) {
-			if other.Priority >= d.pod.Priority && other.UID() != d.pod.UID() {
-				if crowded == nil {
-					crowded = node.Clone()
-				}
-				crowded.Add(other)
-			}
-		}
-		if crowded != nil {
-			if status := d.checkWhatIf(crowded); status != nil {
-				return status
-			}
-		}
+	if status := d.checkCrowded(node); status != nil {
+		return status
 	}
 	return d.first(node, node.Index(), d.least)
+}
+
+// checkCrowded asks about the node as if the pods that are nominated to it, and
+// that the pod has to yield to, were there; without such pods it has no complaint.
+func (d *decision) checkCrowded(node *state.Node) *Status {
+	if d.nominations == nil {
+		return nil
+	}
+	var crowded *state.Node
+	for _, other := range d.nominations.On(node.Name()) {
+		if other.Priority >= d.pod.Priority && other.UID() != d.pod.UID() {
+			if crowded == nil {
+				crowded = node.Clone()
+			}
+			crowded.Add(other)
+		}
+	}
+	if crowded == nil {
+		return nil
+	}
+	return d.checkWhatIf(crowded)
 }
 
 // checkWhatIf asks all plugins about a node that is not as the cluster has it.

@@ -165,21 +165,8 @@ func (d *decision) victims(node *state.Node, budgets []*policyv1.PodDisruptionBu
 
 // checkEmptied is check for a node with pods removed.
 func (d *decision) checkEmptied(node *state.Node) *Status {
-	if d.nominations != nil {
-		var crowded *state.Node
-		for _, other := range d.nominations.On(node.Name()) {
-			if other.Priority >= d.pod.Priority && other.UID() != d.pod.UID() {
-				if crowded == nil {
-					crowded = node.Clone()
-				}
-				crowded.Add(other)
-			}
-		}
-		if crowded != nil {
-			if status := d.checkWhatIf(crowded); status != nil {
-				return status
-			}
-		}
+	if status := d.checkCrowded(node); status != nil {
+		return status
 	}
 	return d.checkWhatIf(node)
 }
