@@ -17,7 +17,7 @@ import (
 	"k8s.io/client-go/tools/record"
 	"k8s.io/component-helpers/node/topology"
 
-	"github.com/howdah/howdah/controllers/pods"
+	pods "github.com/howdah/howdah/controllers/pod"
 	"github.com/howdah/howdah/controllers/reconcile"
 )
 

@@ -1,6 +1,7 @@
-// Package pod owns what controllers of workloads know of pods: in which state
-// one is, which of several to delete first, how to make one from a template, and
-// to create and delete them with the events that tell of it.
+// Package pod owns what controllers know of pods: in which state one is, which
+// are on a node, which of several to delete first, how to make one from a
+// template, to create and delete them with the events that tell of it, and to say
+// in a pod's status why it is taken away.
 package pod
 
 import (

@@ -20,7 +20,7 @@ import (
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
 
-	"github.com/howdah/howdah/controllers/pods"
+	pods "github.com/howdah/howdah/controllers/pod"
 	"github.com/howdah/howdah/controllers/reconcile"
 )
 
@@ -121,7 +121,7 @@ func choose(all []*corev1.Pod, nodes map[string]*corev1.Node, gone map[string]bo
 			victims = append(victims, victim{pod, unscheduled})
 		case deleted && node != nil && !ready(node) && tainted(node, corev1.TaintNodeOutOfService):
 			victims = append(victims, victim{pod, outOfService})
-		case pods.Finished(pod):
+		case pods.Terminal(pod):
 			finished = append(finished, pod)
 		}
 	}
@@ -177,7 +177,7 @@ func deleteAll(ctx context.Context, c *reconcile.Controller, victims []victim) {
 // end marks a pod as failed, since nothing runs it any more, and deletes it
 // without waiting for a node.
 func end(ctx context.Context, client kubernetes.Interface, v victim, now metav1.Time) error {
-	if !pods.Finished(v.pod) {
+	if !pods.Terminal(v.pod) {
 		var condition *corev1.PodCondition
 		if v.reason == orphaned {
 			condition = pods.Disrupted(v.pod, "DeletionByPodGC", "PodGC: node no longer exists", now)

@@ -21,7 +21,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
-	"github.com/howdah/howdah/controllers/pods"
+	pods "github.com/howdah/howdah/controllers/pod"
 	"github.com/howdah/howdah/controllers/reconcile"
 )
 

@@ -1,6 +1,4 @@
-// Package pods owns what several controllers do with pods: finding those of a
-// node, and telling in a pod's status why it is taken away.
-package pods
+package pod
 
 import (
 	"context"
@@ -11,45 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/cache"
 )
-
-const byNode = "spec.nodeName"
-
-// ByNode returns a function that gives the pods bound to a node. Its index of
-// the shared informer is made once, whoever asks.
-func ByNode(informer cache.SharedIndexInformer) (func(node string) []*corev1.Pod, error) {
-	indexer := informer.GetIndexer()
-	if _, made := indexer.GetIndexers()[byNode]; !made {
-		err := informer.AddIndexers(cache.Indexers{byNode: func(object any) ([]string, error) {
-			if pod, ok := object.(*corev1.Pod); ok && pod.Spec.NodeName != "" {
-				return []string{pod.Spec.NodeName}, nil
-			}
-			return nil, nil
-		}})
-		if _, made := indexer.GetIndexers()[byNode]; err != nil && !made { // another may have made it meanwhile
-			return nil, fmt.Errorf("index pods by node: %w", err)
-		}
-	}
-	return func(node string) []*corev1.Pod {
-		objects, err := indexer.ByIndex(byNode, node)
-		if err != nil {
-			return nil // only an index that doesn't exist is an error
-		}
-		found := make([]*corev1.Pod, 0, len(objects))
-		for _, object := range objects {
-			if pod, ok := object.(*corev1.Pod); ok {
-				found = append(found, pod)
-			}
-		}
-		return found
-	}, nil
-}
-
-// Finished is whether nothing of the pod runs any more, and nothing will.
-func Finished(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-}
 
 // Disrupted is the condition of a pod that the control plane takes away
 // (https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions).
