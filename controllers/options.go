@@ -82,5 +82,5 @@ func (o *Options) Validate() error {
 	if o.Config.NodeLifecycleController.NodeMonitorPeriod.Duration <= 0 {
 		return errors.New("--node-monitor-period must be more than 0")
 	}
-	return nil
+	return o.validateServices()
 }

@@ -30,7 +30,7 @@ type row struct {
 
 // table has every controller, in upstream's names. To add one is to add a row.
 func table(o *Options) []row {
-	return append(workloads(o), []row{
+	return append(append(workloads(o), services(o)...), []row{
 		{
 			name: names.ServiceAccountController, aliases: []string{"serviceaccount"},
 			account: "service-account-controller",

@@ -28,6 +28,7 @@ func (f *controllerFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&c.Generic.Controllers, "controllers", c.Generic.Controllers, "controllers to run: NAME runs it, -NAME doesn't, * runs all that are on by default.\nAll: "+
 		strings.Join(all, ", ")+".\nOff by default: "+strings.Join(off, ", "))
 	addWorkloadFlags(flags, c)
+	addServiceFlags(flags, c)
 	n := &c.NodeLifecycleController
 	flags.DurationVar(&n.NodeMonitorPeriod.Duration, "node-monitor-period", n.NodeMonitorPeriod.Duration, "pause between looks at the nodes' heartbeats")
 	flags.DurationVar(&n.NodeMonitorGracePeriod.Duration, "node-monitor-grace-period", n.NodeMonitorGracePeriod.Duration, "how long a node may be silent before it counts as down")
