@@ -74,6 +74,7 @@ func (o *Options) Validate() error {
 		"concurrent-namespace-syncs":          o.Config.NamespaceController.ConcurrentNamespaceSyncs,
 		"concurrent-gc-syncs":                 o.Config.GarbageCollectorController.ConcurrentGCSyncs,
 		"concurrent-ttl-after-finished-syncs": o.Config.TTLAfterFinishedController.ConcurrentTTLSyncs,
+		"concurrent-ephemeralvolume-syncs":    o.Config.EphemeralVolumeController.ConcurrentEphemeralVolumeSyncs,
 	} {
 		if workers <= 0 {
 			return fmt.Errorf("--%s must be more than 0", name)
@@ -81,6 +82,9 @@ func (o *Options) Validate() error {
 	}
 	if o.Config.NodeLifecycleController.NodeMonitorPeriod.Duration <= 0 {
 		return errors.New("--node-monitor-period must be more than 0")
+	}
+	if o.Config.PersistentVolumeBinderController.PVClaimBinderSyncPeriod.Duration <= 0 {
+		return errors.New("--pvclaimbinder-sync-period must be more than 0")
 	}
 	return o.validateServices()
 }

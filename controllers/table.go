@@ -1,6 +1,8 @@
 package controllers
 
 import (
+	"slices"
+
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/kubernetes/cmd/kube-controller-manager/names"
 
@@ -30,7 +32,7 @@ type row struct {
 
 // table has every controller, in upstream's names. To add one is to add a row.
 func table(o *Options) []row {
-	return append(append(workloads(o), services(o)...), []row{
+	return slices.Concat(workloads(o), services(o), volumes(o), []row{
 		{
 			name: names.ServiceAccountController, aliases: []string{"serviceaccount"},
 			account: "service-account-controller",
@@ -84,7 +86,7 @@ func table(o *Options) []row {
 			account: "ttl-after-finished-controller",
 			setup:   ttlafterfinished.Setup(o.Config.TTLAfterFinishedController.ConcurrentTTLSyncs),
 		},
-	}...)
+	})
 }
 
 func garbageOptions(o *Options) garbage.Options {

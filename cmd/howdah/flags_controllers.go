@@ -29,6 +29,7 @@ func (f *controllerFlags) add(flags *pflag.FlagSet) {
 		strings.Join(all, ", ")+".\nOff by default: "+strings.Join(off, ", "))
 	addWorkloadFlags(flags, c)
 	addServiceFlags(flags, c)
+	addVolumeFlags(flags, c)
 	n := &c.NodeLifecycleController
 	flags.DurationVar(&n.NodeMonitorPeriod.Duration, "node-monitor-period", n.NodeMonitorPeriod.Duration, "pause between looks at the nodes' heartbeats")
 	flags.DurationVar(&n.NodeMonitorGracePeriod.Duration, "node-monitor-grace-period", n.NodeMonitorGracePeriod.Duration, "how long a node may be silent before it counts as down")

@@ -17,13 +17,7 @@ import (
 	apiserverv1 "k8s.io/apiserver/pkg/apis/apiserver/v1"
 	apiserverv1alpha1 "k8s.io/apiserver/pkg/apis/apiserver/v1alpha1"
 	kubeapiserveroptions "k8s.io/kubernetes/pkg/kubeapiserver/options"
-	"k8s.io/kubernetes/plugin/pkg/admission/scheduling/podgroupprotection"
-	"k8s.io/kubernetes/plugin/pkg/admission/storage/storageobjectinuseprotection"
 )
-
-// waiting are plugins of the default list that are off as long as no controller
-// does their other half: what is deleted would stay.
-var waiting = []string{storageobjectinuseprotection.PluginName, podgroupprotection.PluginName}
 
 // Options choose the plugins. The zero value is kube-apiserver's default.
 type Options struct {
@@ -42,7 +36,7 @@ type Options struct {
 // names are the plugins that run, in upstream's order.
 func (o Options) names() []string {
 	off := kubeapiserveroptions.DefaultOffAdmissionPlugins()
-	off.Insert(waiting...).Insert(o.Disable...).Delete(o.Enable...)
+	off.Insert(o.Disable...).Delete(o.Enable...)
 	return slices.DeleteFunc(slices.Clone(kubeapiserveroptions.AllOrderedPlugins), off.Has)
 }
 
