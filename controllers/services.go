@@ -42,6 +42,7 @@ func (o *Options) validateServices() error {
 	for name, workers := range map[string]int32{
 		"concurrent-endpoint-syncs":                   c.EndpointController.ConcurrentEndpointSyncs,
 		"concurrent-service-endpoint-syncs":           c.EndpointSliceController.ConcurrentServiceEndpointSyncs,
+		"concurrent-resource-quota-syncs":             c.ResourceQuotaController.ConcurrentResourceQuotaSyncs,
 		"mirroring-concurrent-service-endpoint-syncs": c.EndpointSliceMirroringController.MirroringConcurrentServiceEndpointSyncs,
 	} {
 		if workers <= 0 {

@@ -33,6 +33,7 @@ type row struct {
 // table has every controller, in upstream's names. To add one is to add a row.
 func table(o *Options) []row {
 	return slices.Concat(workloads(o), services(o), volumes(o), []row{
+		quota(o),
 		{
 			name: names.ServiceAccountController, aliases: []string{"serviceaccount"},
 			account: "service-account-controller",

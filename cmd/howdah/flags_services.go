@@ -5,7 +5,7 @@ import (
 	"k8s.io/kubernetes/pkg/controller/apis/config"
 )
 
-// addServiceFlags adds the flags of the controllers of Services, by
+// addServiceFlags adds the flags of the controllers of Services and quotas, by
 // kube-controller-manager's names and defaults.
 func addServiceFlags(flags *pflag.FlagSet, c *config.KubeControllerManagerConfiguration) {
 	e, s, m := &c.EndpointController, &c.EndpointSliceController, &c.EndpointSliceMirroringController
@@ -17,4 +17,7 @@ func addServiceFlags(flags *pflag.FlagSet, c *config.KubeControllerManagerConfig
 	flags.Int32Var(&m.MirroringConcurrentServiceEndpointSyncs, "mirroring-concurrent-service-endpoint-syncs", m.MirroringConcurrentServiceEndpointSyncs, "Endpoints that are mirrored to EndpointSlices at the same time")
 	flags.Int32Var(&m.MirroringMaxEndpointsPerSubset, "mirroring-max-endpoints-per-subset", m.MirroringMaxEndpointsPerSubset, "addresses of a subset of Endpoints that are mirrored at most, 1 to 1000")
 	flags.DurationVar(&m.MirroringEndpointUpdatesBatchPeriod.Duration, "mirroring-endpointslice-updates-batch-period", m.MirroringEndpointUpdatesBatchPeriod.Duration, "how long changes of EndpointSlices are gathered before they are mirrored anew")
+	q := &c.ResourceQuotaController
+	flags.Int32Var(&q.ConcurrentResourceQuotaSyncs, "concurrent-resource-quota-syncs", q.ConcurrentResourceQuotaSyncs, "ResourceQuotas that are counted at the same time")
+	flags.DurationVar(&q.ResourceQuotaSyncPeriod.Duration, "resource-quota-sync-period", q.ResourceQuotaSyncPeriod.Duration, "pause between counts of all ResourceQuotas; 0 for never")
 }

@@ -46,7 +46,6 @@ type endpointsController struct {
 	triggers  *endpointsliceutil.TriggerTimeTracker
 	tracker   freshness.Tracker
 	events    record.EventRecorder
-	pace      pace
 	queue     *reconcile.Queue[cache.ObjectName]
 }
 
@@ -57,10 +56,11 @@ func Endpoints(o EndpointsOptions) reconcile.Setup {
 		pods, services, endpoints := core.Pods(), core.Services(), core.Endpoints()
 		x := &endpointsController{
 			client: c.Client, services: services.Lister(), pods: pods.Lister(), endpoints: endpoints.Lister(), store: endpoints.Informer().GetStore(),
-			triggers: endpointsliceutil.NewTriggerTimeTracker(), events: c.Recorder(endpointsManager), pace: pace{clock: c.Clock},
+			triggers: endpointsliceutil.NewTriggerTimeTracker(), events: c.Recorder(endpointsManager),
 		}
-		x.queue = reconcile.NewQueue(c, "endpoint", o.Workers, x.pace.keep(x.sync))
-		changed, err := behind(services.Informer(), func(name cache.ObjectName) { x.queue.AddAfter(name, max(o.Batch, x.pace.wait(name))) })
+		pace := reconcile.NewPace[cache.ObjectName](c.Clock)
+		x.queue = reconcile.NewQueue(c, "endpoint", o.Workers, pace.Keep(x.sync))
+		changed, err := behind(services.Informer(), func(name cache.ObjectName) { x.queue.AddAfter(name, max(o.Batch, pace.Wait(name))) })
 		if err != nil {
 			return err
 		}

@@ -52,7 +52,6 @@ type sliceController struct {
 	reconciler *endpointslice.Reconciler
 	events     record.EventRecorder
 	log        klog.Logger
-	pace       pace
 	queue      *reconcile.Queue[cache.ObjectName]
 	zones      *reconcile.Queue[string]
 }
@@ -66,13 +65,14 @@ func Slices(o SlicesOptions) reconcile.Setup {
 		x := &sliceController{
 			services: services.Lister(), pods: pods.Lister(), nodes: nodes.Lister(), slices: slices.Lister(),
 			tracker: endpointsliceutil.NewEndpointSliceTracker(), triggers: endpointsliceutil.NewTriggerTimeTracker(), topology: topologycache.NewTopologyCache(),
-			events: c.Recorder("endpoint-slice-controller"), log: klog.Background(), pace: pace{clock: c.Clock},
+			events: c.Recorder("endpoint-slice-controller"), log: klog.Background(),
 		}
 		x.reconciler = endpointslice.NewReconciler(c.Client, x.nodes, o.PerSlice, x.tracker, x.topology, x.events, slicesManager,
 			endpointslice.WithPreferSameTrafficDistributionEnabled(true))
-		x.queue = reconcile.NewQueueWithLimiter(c, "endpoint_slice", o.Workers, patient(1000*time.Second), x.pace.keep(x.sync))
+		pace := reconcile.NewPace[cache.ObjectName](c.Clock)
+		x.queue = reconcile.NewQueueWithLimiter(c, "endpoint_slice", o.Workers, patient(1000*time.Second), pace.Keep(x.sync))
 		x.zones = reconcile.NewQueue(c, "endpoint_slice_topology", 1, x.syncZones)
-		changed, err := behind(services.Informer(), func(name cache.ObjectName) { x.queue.AddAfter(name, max(o.Batch, x.pace.wait(name))) })
+		changed, err := behind(services.Informer(), func(name cache.ObjectName) { x.queue.AddAfter(name, max(o.Batch, pace.Wait(name))) })
 		if err != nil {
 			return err
 		}
