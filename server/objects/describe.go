@@ -19,9 +19,7 @@ func (s *Store) describe(key string, stored []byte, revision int64) (*storage.Ob
 			return &d.Object, nil
 		}
 	case s.form.native == nil:
-		if o, err := s.describeJSON(stored, revision); err == nil {
-			return o, nil
-		}
+		return describeJSON(stored, revision)
 	}
 	return s.describeForeign(key, stored, revision)
 }
@@ -89,13 +87,18 @@ func (s *Store) describeForeign(key string, stored []byte, revision int64) (*sto
 		d.foreign = true
 		return &d.Object, nil
 	}
-	return s.describeJSON(value, revision)
+	return describeJSON(value, revision)
 }
 
 // foreign says whether the database has the object in another form than the cache.
 func foreign(o *storage.Object) bool {
-	view, ok := o.Labels.(*labelView)
-	return ok && view.foreign
+	switch view := o.Labels.(type) {
+	case *labelView:
+		return view.foreign
+	case *jsonLabels:
+		return view.foreign
+	}
+	return false
 }
 
 // labelView reads the labels of an object from its value.

@@ -10,7 +10,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/json"
@@ -250,18 +249,30 @@ func TestSpliceJSON(t *testing.T) {
 }
 
 func TestDescribeCustomResource(t *testing.T) {
-	p := &plan{fields: []selectable{{name: "metadata.name"}, {name: "spec.color"}, {name: "spec.size"}, {name: "spec.none"}}}
-	s := &Store{plan: p}
-	o, err := s.describe("/key", []byte(`{"metadata":{"labels":{"a":"b"},"name":"n","uid":"u"},"spec":{"color":"red","size":3}}`), 12)
+	s := &Store{}
+	o, err := s.describe("/key", []byte(`{"metadata":{"labels":{"a":"b","c":3,"d":"e"},"name":"n","uid":"u"},"spec":{"color":"red","size":3}}`), 12)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := fields.Set{"metadata.name": "n", "spec.color": "red", "spec.size": "3", "spec.none": ""}
-	if diff := cmp.Diff(want, o.Fields.(fields.Set)); diff != "" {
-		t.Error(diff)
+	for path, want := range map[string]string{
+		"metadata.name": "n", "spec.color": "red", "spec.size": "3", "spec.none": "", "spec": "", "spec.color.none": "",
+	} {
+		if got := o.Fields.Get(path); got != want {
+			t.Errorf("%s is %q, want %q", path, got, want)
+		}
+	}
+	if got := maps.Collect(o.Labels.(storage.LabelRange).All()); !maps.Equal(got, map[string]string{"a": "b", "d": "e"}) {
+		t.Errorf("labels are %v", got)
 	}
 	if o.UID != "u" || o.Labels.Get("a") != "b" || !strings.Contains(string(o.Value), `"name":"n","resourceVersion":"12","uid":"u"`) {
 		t.Errorf("%s %s %s", o.UID, o.Labels, o.Value)
+	}
+	twice, err := s.describe("/key", []byte(`{"metadata":{"uid":"v"},"metadata":{"uid":"u"}, "kind":"K","apiVersion":"v1"}`), 12)
+	if err != nil || twice.UID != "u" || string(twice.Value) != `{"apiVersion":"v1","kind":"K","metadata":{"resourceVersion":"12","uid":"u"}}` || !foreign(twice) {
+		t.Errorf("an odd document became %s, %v", twice.Value, err)
+	}
+	if o, err := s.describe("/key", []byte(`{"metadata"`), 12); err == nil {
+		t.Errorf("half a document became %s", o.Value)
 	}
 }
 
@@ -342,6 +353,21 @@ func FuzzSpliceJSON(f *testing.F) {
 		metadata["resourceVersion"] = "42"
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("%s became %s: %s", stored, value, diff)
+		}
+		o, err := describeJSON(stored, 42)
+		if err != nil {
+			t.Fatalf("%s can be spliced but not described: %v", stored, err)
+		}
+		labels := map[string]string{}
+		if all, ok := metadata["labels"].(map[string]any); ok {
+			for name, value := range all {
+				if text, is := value.(string); is {
+					labels[name] = text
+				}
+			}
+		}
+		if got := maps.Collect(o.Labels.(storage.LabelRange).All()); !maps.Equal(got, labels) {
+			t.Fatalf("%s has the labels %v, want %v", stored, got, labels)
 		}
 	})
 }

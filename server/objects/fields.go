@@ -46,7 +46,7 @@ func (p *plan) knows(names []string) bool {
 
 // newPlan makes the plan for the fields that upstream's function gives to an
 // empty hub object, as they stand in the storage version; stored is an empty
-// object in it, nil for objects that are read by path as JSON.
+// object in it.
 func newPlan(resource schema.GroupResource, attributes apistorage.AttrFunc, hub, stored runtime.Object) (*plan, error) {
 	_, set, err := attributes(hub)
 	if err != nil {
@@ -62,9 +62,7 @@ func newPlan(resource schema.GroupResource, attributes apistorage.AttrFunc, hub,
 			source.paths = []string{name}
 		}
 		f := selectable{name: name}
-		if stored == nil {
-			f.read = func([]byte) string { return "" }
-		} else if f.read, err = source.reader(reflect.TypeOf(stored).Elem()); err != nil {
+		if f.read, err = source.reader(reflect.TypeOf(stored).Elem()); err != nil {
 			p.attributes = attributes
 		}
 		p.fields = append(p.fields, f)

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apiserver/pkg/registry/generic"
 	serveroptions "k8s.io/apiserver/pkg/server/options"
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
@@ -64,34 +65,67 @@ func (g *Getter) GetRESTOptions(resource schema.GroupResource, example runtime.O
 	}
 	return generic.RESTOptions{
 		StorageConfig:           config,
-		Decorator:               g.decorate,
+		Decorator:               g.decorator(legacyscheme.Scheme),
 		EnableGarbageCollection: true,
 		DeleteCollectionWorkers: 1,
 		ResourcePrefix:          g.factory.ResourcePrefix(resource),
 	}, nil
 }
 
-// decorate is a [generic.StorageDecorator].
-func (g *Getter) decorate(
-	config *storagebackend.ConfigForResource, resourcePrefix string,
-	_ func(runtime.Object) (string, error), newObject, _ func() runtime.Object,
-	attributes apistorage.AttrFunc, triggers apistorage.IndexerFuncs, indexers *cache.Indexers,
-) (apistorage.Interface, factory.DestroyFunc, error) {
+// InScheme is a getter for resources of another scheme, which are stored in the
+// version.
+func (g *Getter) InScheme(scheme *runtime.Scheme, version schema.GroupVersion) generic.RESTOptionsGetter {
+	return inScheme{g, scheme, version}
+}
+
+type inScheme struct {
+	getter  *Getter
+	scheme  *runtime.Scheme
+	version schema.GroupVersion
+}
+
+// GetRESTOptions implements [generic.RESTOptionsGetter].
+func (s inScheme) GetRESTOptions(resource schema.GroupResource, _ runtime.Object) (generic.RESTOptions, error) {
+	config := storagebackend.NewDefaultConfig(Root, serializer.NewCodecFactory(s.scheme).LegacyCodec(s.version))
+	config.EncodeVersioner = s.version
+	return generic.RESTOptions{
+		StorageConfig:           config.ForResource(resource),
+		Decorator:               s.getter.decorator(s.scheme),
+		EnableGarbageCollection: true,
+		DeleteCollectionWorkers: 1,
+		ResourcePrefix:          resource.Group + "/" + resource.Resource,
+	}, nil
+}
+
+// decorator keeps resources of the scheme in the byte store.
+func (g *Getter) decorator(scheme *runtime.Scheme) generic.StorageDecorator {
+	return func(
+		config *storagebackend.ConfigForResource, resourcePrefix string,
+		_ func(runtime.Object) (string, error), newObject, _ func() runtime.Object,
+		attributes apistorage.AttrFunc, triggers apistorage.IndexerFuncs, indexers *cache.Indexers,
+	) (apistorage.Interface, factory.DestroyFunc, error) {
+		s, err := g.open(Config{
+			Store: g.store, Resource: config.GroupResource, Prefix: resourcePrefix,
+			Codec: config.Codec, Versioner: config.EncodeVersioner, Scheme: scheme,
+			New: newObject, Attributes: attributes, Indexes: indexNames(triggers, indexers),
+		})
+		return s, func() {}, err
+	}
+}
+
+// open returns the resource's store, made when it is first asked for.
+func (g *Getter) open(c Config) (*Store, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if s := g.stores[config.GroupResource]; s != nil {
-		return s, func() {}, nil
+	if s := g.stores[c.Resource]; s != nil {
+		return s, nil
 	}
-	s, err := New(Config{
-		Store: g.store, Resource: config.GroupResource, Prefix: resourcePrefix,
-		Codec: config.Codec, Versioner: config.EncodeVersioner, Scheme: legacyscheme.Scheme,
-		New: newObject, Attributes: attributes, Indexes: indexNames(triggers, indexers),
-	})
+	s, err := New(c)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	g.stores[config.GroupResource] = s
-	return s, func() {}, nil
+	g.stores[c.Resource] = s
+	return s, nil
 }
 
 // indexNames are the fields that upstream's cache has an index of.

@@ -3,64 +3,116 @@ package objects
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"iter"
 	"strconv"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/howdah/howdah/storage"
 )
 
-// describeJSON is for values that are JSON documents: custom resources.
-func (s *Store) describeJSON(stored []byte, revision int64) (*storage.Object, error) {
-	value, err := spliceJSON(stored, revision)
-	if err != nil {
-		return nil, err
-	}
-	var object struct {
-		Metadata struct {
-			UID    string            `json:"uid"`
-			Labels map[string]string `json:"labels"`
-		} `json:"metadata"`
-	}
-	metadata, _, err := member(value, whole(value), "metadata")
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(metadata.of(value), &object.Metadata); err != nil {
-		return nil, err
-	}
-	set, err := s.jsonFields(value)
-	if err != nil {
-		return nil, err
-	}
-	return &storage.Object{
-		Value: value, Body: value,
-		UID:    object.Metadata.UID,
-		Labels: labels.Set(object.Metadata.Labels),
-		Fields: set,
-	}, nil
+// describedJSON is an object that is a JSON document: a custom resource. Its
+// labels and fields are read from where they stand.
+type describedJSON struct {
+	storage.Object
+	metadata span // in Value
+	foreign  bool // as of [described]
 }
 
-// jsonFields reads the selectable fields of a JSON document; what is not there
-// or no scalar has the empty value.
-func (s *Store) jsonFields(value []byte) (fields.Set, error) {
-	set := make(fields.Set, len(s.plan.fields))
-	for _, f := range s.plan.fields {
-		at := whole(value)
-		for _, name := range strings.Split(f.name, ".") {
-			next, _, err := member(value, at, name)
-			if err != nil {
-				return nil, err
-			}
-			if at = next; at == (span{}) {
-				break
+// describeJSON knows nothing of the resource but that its objects are documents:
+// what a definition says of them can change while they are in the cache.
+func describeJSON(stored []byte, revision int64) (*storage.Object, error) {
+	d := &describedJSON{}
+	value, err := spliceJSON(stored, revision)
+	if errors.Is(err, errForm) {
+		d.foreign = true
+		value, err = normalizeJSON(stored, revision)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if d.metadata, _, err = member(value, whole(value), "metadata"); err != nil {
+		return nil, err
+	}
+	uid, _, err := member(value, d.metadata, "uid")
+	if err != nil {
+		return nil, err
+	}
+	d.Value, d.Body, d.UID = value, value, scalar(uid.of(value))
+	d.Labels, d.Fields = (*jsonLabels)(d), (*jsonFields)(d)
+	return &d.Object, nil
+}
+
+// normalizeJSON is spliceJSON for documents in any form.
+func normalizeJSON(stored []byte, revision int64) ([]byte, error) {
+	u := &unstructured.Unstructured{}
+	if err := u.UnmarshalJSON(stored); err != nil {
+		return nil, err
+	}
+	written, err := u.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return spliceJSON(bytes.TrimSuffix(written, []byte("\n")), revision)
+}
+
+// jsonLabels reads the labels of a document. What is no string is no label.
+type jsonLabels describedJSON
+
+// All yields the labels in the order of the document.
+func (l *jsonLabels) All() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		labels, _, err := member(l.Value, l.metadata, "labels")
+		if err != nil || labels.len() == 0 || l.Value[labels.start] != '{' {
+			return
+		}
+		j := jsonReader{l.Value[:labels.end], labels.start + 1}
+		for j.space(); j.at < labels.end-1; j.space() {
+			name := j.next()
+			j.space()
+			if value := j.next(); value[0] == '"' && !yield(scalar(name), scalar(value)) {
+				return
 			}
 		}
-		set[f.name] = scalar(at.of(value))
 	}
-	return set, nil
+}
+
+func (l *jsonLabels) Lookup(label string) (string, bool) {
+	for name, value := range l.All() {
+		if name == label {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+func (l *jsonLabels) Has(label string) bool {
+	_, ok := l.Lookup(label)
+	return ok
+}
+
+func (l *jsonLabels) Get(label string) string {
+	value, _ := l.Lookup(label)
+	return value
+}
+
+// jsonFields reads fields of a document by their paths ("spec.color"); what is
+// not there or no scalar has the empty value.
+type jsonFields describedJSON
+
+func (f *jsonFields) Has(string) bool { return true }
+
+func (f *jsonFields) Get(field string) string {
+	at := whole(f.Value)
+	for name := range strings.SplitSeq(field, ".") {
+		next, _, err := member(f.Value, at, name)
+		if at = next; err != nil || at == (span{}) {
+			return ""
+		}
+	}
+	return scalar(at.of(f.Value))
 }
 
 // scalar is a JSON value as a selector sees it.
@@ -170,6 +222,13 @@ func (j *jsonReader) space() {
 			return
 		}
 	}
+}
+
+// next returns one value.
+func (j *jsonReader) next() []byte {
+	start := j.at
+	j.value()
+	return j.document[start:j.at]
 }
 
 // value skips one value.

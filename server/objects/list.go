@@ -210,7 +210,7 @@ func (s *Store) selection(predicate apistorage.SelectionPredicate) storage.Selec
 	for _, r := range predicate.Field.Requirements() {
 		names = append(names, r.Field)
 	}
-	if s.plan.knows(names) {
+	if s.plan == nil || s.plan.knows(names) {
 		selection.Fields = predicate.Field
 	}
 	return selection

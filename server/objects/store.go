@@ -36,7 +36,8 @@ type Config struct {
 	Version schema.GroupVersion
 
 	New func() runtime.Object // an empty hub object
-	// Attributes are upstream's labels and selectable fields of a hub object.
+	// Attributes are upstream's labels and selectable fields of a hub object;
+	// needed with Scheme only.
 	Attributes apistorage.AttrFunc
 	// Indexes are fields to look up by equality, beside name and namespace.
 	Indexes []string
@@ -53,7 +54,7 @@ type Store struct {
 	prefix     string // as upstream's keys have it: "/pods"
 	form       form
 	version    schema.GroupVersion
-	plan       *plan
+	plan       *plan // nil: the fields of documents are read by path
 	newObject  func() runtime.Object
 	progress   time.Duration
 	sizes      atomic.Bool // upstream wants to know about sizes
@@ -85,9 +86,11 @@ func newStore(c Config) (*Store, error) {
 	if f.stored != nil {
 		version = f.kind.GroupVersion()
 	}
-	p, err := newPlan(c.Resource, c.Attributes, example, f.stored)
-	if err != nil {
-		return nil, err
+	var p *plan
+	if f.stored != nil {
+		if p, err = newPlan(c.Resource, c.Attributes, example, f.stored); err != nil {
+			return nil, err
+		}
 	}
 	const defaultProgress = 5 * time.Second
 	s := &Store{
