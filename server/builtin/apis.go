@@ -3,6 +3,9 @@ package builtin
 import (
 	"regexp"
 
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apiextensionsapiserver "k8s.io/apiextensions-apiserver/pkg/apiserver"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/server/resourceconfig"
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
@@ -47,11 +50,19 @@ func DefaultAPIs() *serverstorage.ResourceConfig {
 			apis.DisableVersions(gv)
 		}
 	}
+	apis.EnableVersions(apiextensionsv1.SchemeGroupVersion)
 	return apis
 }
 
 // APIs are the default ones changed as kube-apiserver's --runtime-config would
 // ("batch/v1=false", "api/beta=true").
 func APIs(runtimeConfig map[string]string) (*serverstorage.ResourceConfig, error) {
-	return resourceconfig.MergeAPIResourceConfigs(DefaultAPIs(), runtimeConfig, legacyscheme.Scheme)
+	apis := DefaultAPIs()
+	for _, scheme := range []*runtime.Scheme{legacyscheme.Scheme, apiextensionsapiserver.Scheme} {
+		var err error
+		if apis, err = resourceconfig.MergeAPIResourceConfigs(apis, runtimeConfig, scheme); err != nil {
+			return nil, err
+		}
+	}
+	return apis, nil
 }

@@ -13,7 +13,6 @@ import (
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/kubernetes"
 	restclient "k8s.io/client-go/rest"
-	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	"k8s.io/kubernetes/pkg/registry/core/rangeallocation"
 
 	"github.com/howdah/howdah/server/builtin/schemas"
@@ -63,7 +62,7 @@ func Install(table *resource.Table, c Config) (*Installed, error) {
 		Client: client, NodePorts: services.storedPorts, Addresses: addresses, Config: c, services: services,
 	}
 
-	maker := rowMaker{getter: c.Getter, types: schemas.NewConverter(), serializer: negotiatedSerializer()}
+	maker := rowMaker{getter: c.Getter, types: schemas.NewConverter()}
 	var rows []*resource.Resource
 	for _, p := range providers(c, client, services) {
 		group, err := p.NewRESTStorage(c.APIs, c.Getter)
@@ -71,6 +70,7 @@ func Install(table *resource.Table, c Config) (*Installed, error) {
 			installed.Stop()
 			return nil, fmt.Errorf("make the storages of group %q: %w", p.GroupName(), err)
 		}
+		maker.use(group)
 		for _, gv := range group.PrioritizedVersions {
 			storages := group.VersionedResourcesStorageMap[gv.Version]
 			for path, storage := range storages {
@@ -103,7 +103,7 @@ func (i *Installed) Stop() {
 
 // negotiatedSerializer is upstream's: JSON, YAML and protobuf with collections
 // encoded item by item, and CBOR behind its feature gate.
-func negotiatedSerializer() runtime.NegotiatedSerializer {
+func negotiatedSerializer(scheme *runtime.Scheme) runtime.NegotiatedSerializer {
 	options := []serializer.CodecFactoryOptionsMutator{
 		serializer.WithStreamingCollectionEncodingToJSON(),
 		serializer.WithStreamingCollectionEncodingToProtobuf(),
@@ -111,5 +111,5 @@ func negotiatedSerializer() runtime.NegotiatedSerializer {
 	if utilfeature.DefaultFeatureGate.Enabled(features.CBORServingAndStorage) {
 		options = append(options, serializer.WithSerializer(cbor.NewSerializerInfo))
 	}
-	return serializer.NewCodecFactory(legacyscheme.Scheme, options...)
+	return serializer.NewCodecFactory(scheme, options...)
 }

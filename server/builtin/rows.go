@@ -11,8 +11,8 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/deprecation"
 	"k8s.io/apiserver/pkg/endpoints/discovery"
 	"k8s.io/apiserver/pkg/registry/rest"
+	genericapiserver "k8s.io/apiserver/pkg/server"
 
-	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/howdah/howdah/server/objects"
@@ -23,9 +23,22 @@ import (
 // A rowMaker derives rows of the table from storages, by the interfaces that
 // they implement.
 type rowMaker struct {
-	getter     *objects.Getter
-	types      managedfields.TypeConverter
-	serializer runtime.NegotiatedSerializer
+	getter *objects.Getter
+	types  managedfields.TypeConverter
+
+	// The group's own.
+	scheme         *runtime.Scheme
+	parameterCodec runtime.ParameterCodec
+	serializer     runtime.NegotiatedSerializer
+}
+
+// use makes the maker one for a group; groups of one scheme share what is made
+// of it.
+func (m *rowMaker) use(group genericapiserver.APIGroupInfo) {
+	if m.scheme != group.Scheme {
+		m.serializer = negotiatedSerializer(group.Scheme)
+	}
+	m.scheme, m.parameterCodec = group.Scheme, group.ParameterCodec
 }
 
 // row derives the row of one path ("pods", "pods/status") of a group version,
@@ -37,7 +50,7 @@ func (m rowMaker) row(gv schema.GroupVersion, path string, storages map[string]r
 	if !ok {
 		return nil, fmt.Errorf("%q does not say whether it is namespaced", name)
 	}
-	kind, err := endpoints.GetResourceKind(gv, storage, legacyscheme.Scheme)
+	kind, err := endpoints.GetResourceKind(gv, storage, m.scheme)
 	if err != nil {
 		return nil, err
 	}
@@ -52,14 +65,14 @@ func (m rowMaker) row(gv schema.GroupVersion, path string, storages map[string]r
 
 		Storage: storage,
 
-		Creater:         legacyscheme.Scheme,
-		Convertor:       legacyscheme.Scheme,
-		UnsafeConvertor: runtime.UnsafeObjectConvertor(legacyscheme.Scheme),
-		Defaulter:       legacyscheme.Scheme,
-		Typer:           legacyscheme.Scheme,
+		Creater:         m.scheme,
+		Convertor:       m.scheme,
+		UnsafeConvertor: runtime.UnsafeObjectConvertor(m.scheme),
+		Defaulter:       m.scheme,
+		Typer:           m.scheme,
 		Serializer:      m.serializer,
 		Types:           m.types,
-		ParameterCodec:  legacyscheme.ParameterCodec,
+		ParameterCodec:  m.parameterCodec,
 		Hub:             schema.GroupVersion{Group: kind.Group, Version: runtime.APIVersionInternal},
 	}
 	row.Table, _ = storage.(rest.TableConvertor)
@@ -73,14 +86,14 @@ func (m rowMaker) row(gv schema.GroupVersion, path string, storages map[string]r
 	if provider, ok := storage.(rest.SingularNameProvider); ok && subresource == "" {
 		row.Singular = provider.GetSingularName()
 	}
-	stored, err := storageKind(storage)
+	stored, err := m.storageKind(storage)
 	if err != nil {
 		return nil, err
 	}
 	if !stored.Empty() {
 		row.StorageVersionHash = discovery.StorageVersionHash(stored.Group, stored.Version, stored.Kind)
 	}
-	if err := deprecate(row); err != nil {
+	if err := m.deprecate(row); err != nil {
 		return nil, err
 	}
 	if err := m.shareObjects(row, storages[name]); err != nil {
@@ -92,12 +105,12 @@ func (m rowMaker) row(gv schema.GroupVersion, path string, storages map[string]r
 
 // storageKind is the version and kind that the storage's objects are stored
 // in; empty when it does not say.
-func storageKind(storage rest.Storage) (schema.GroupVersionKind, error) {
+func (m rowMaker) storageKind(storage rest.Storage) (schema.GroupVersionKind, error) {
 	provider, ok := storage.(rest.StorageVersionProvider)
 	if !ok || provider.StorageVersion() == nil {
 		return schema.GroupVersionKind{}, nil
 	}
-	kinds, _, err := legacyscheme.Scheme.ObjectKinds(storage.New())
+	kinds, _, err := m.scheme.ObjectKinds(storage.New())
 	if err != nil {
 		return schema.GroupVersionKind{}, err
 	}
@@ -108,8 +121,8 @@ func storageKind(storage rest.Storage) (schema.GroupVersionKind, error) {
 	return stored, nil
 }
 
-func deprecate(row *resource.Resource) error {
-	obj, err := legacyscheme.Scheme.New(row.Kind)
+func (m rowMaker) deprecate(row *resource.Resource) error {
+	obj, err := m.scheme.New(row.Kind)
 	if err != nil {
 		return err
 	}
@@ -135,7 +148,7 @@ func (m rowMaker) shareObjects(row *resource.Resource, parent rest.Storage) erro
 	row.Objects = m.getter.Store(store.DefaultQualifiedResource)
 	row.Decorate = store.Decorator
 	// Subresources do not say how they are stored; their resources do.
-	stored, err := storageKind(parent)
+	stored, err := m.storageKind(parent)
 	row.Exact = row.Decorate == nil && stored == row.Kind
 	return err
 }

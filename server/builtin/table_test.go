@@ -36,8 +36,8 @@ func TestTableIsUpstreams(t *testing.T) {
 	want := []string{" v1"}
 	versions := []schema.GroupVersion{{Version: "v1"}}
 	for _, group := range upstreamGroups.Groups {
-		if group.Name == "apiextensions.k8s.io" || group.Name == "apiregistration.k8s.io" {
-			continue // custom resources and aggregation are not built in here
+		if group.Name == "apiregistration.k8s.io" {
+			continue // aggregation is not built in here
 		}
 		var served []string
 		for _, v := range group.Versions {
@@ -99,7 +99,7 @@ func TestObjectsAreFound(t *testing.T) {
 	table, _ := install(t, DefaultAPIs)
 	decorated := map[string]bool{"services": true, "persistentvolumeclaims": true}
 	inOtherVersion := map[string]bool{
-		"events.k8s.io/v1 events": true, "autoscaling/v1 horizontalpodautoscalers": true,
+		"events.k8s.io/v1 events": true, "apiextensions.k8s.io/v1 customresourcedefinitions": true, "autoscaling/v1 horizontalpodautoscalers": true,
 		"storagemigration.k8s.io/v1 storageversionmigrations": true, "certificates.k8s.io/v1 clustertrustbundles": true,
 		"certificates.k8s.io/v1 podcertificaterequests": true, "resource.k8s.io/v1 devicetaintrules": true,
 	}

@@ -9,12 +9,14 @@ import (
 	"strings"
 	"testing"
 
+	apiextensionsapiserver "k8s.io/apiextensions-apiserver/pkg/apiserver"
 	"k8s.io/apimachinery/pkg/runtime"
 	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/util/sets"
 	apiopenapi "k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	aggregatorscheme "k8s.io/kube-aggregator/pkg/apiserver/scheme"
 	"k8s.io/kube-openapi/pkg/builder3"
 	"k8s.io/kube-openapi/pkg/schemaconv"
 	"k8s.io/kube-openapi/pkg/util"
@@ -60,19 +62,23 @@ func TestTypesAreUpstreams(t *testing.T) {
 // upstreamModels are the models of every persisted kind in every version.
 func upstreamModels(t testing.TB) map[string]*spec.Schema {
 	t.Helper()
-	config := genericapiserver.DefaultOpenAPIV3Config(openapi.GetOpenAPIDefinitions, apiopenapi.NewDefinitionNamer(legacyscheme.Scheme))
+	schemes := []*runtime.Scheme{legacyscheme.Scheme, apiextensionsapiserver.Scheme, aggregatorscheme.Scheme}
+	config := genericapiserver.DefaultOpenAPIV3Config(openapi.GetOpenAPIDefinitions, apiopenapi.NewDefinitionNamer(schemes...))
 	var names []string
-	for gvk, goType := range legacyscheme.Scheme.AllKnownTypes() {
-		if gvk.Version == runtime.APIVersionInternal || strings.HasSuffix(gvk.Kind, "List") || gvk.Group == "extensions" {
-			continue
-		}
-		obj, err := legacyscheme.Scheme.New(gvk)
-		if err != nil {
-			t.Fatal(err)
-		}
-		name := util.GetCanonicalTypeName(obj)
-		if _, ok := config.Definitions[name]; ok && strings.HasPrefix(goType.PkgPath(), "k8s.io/api/") {
-			names = append(names, name)
+	for _, scheme := range schemes {
+		for gvk, goType := range scheme.AllKnownTypes() {
+			if gvk.Version == runtime.APIVersionInternal || strings.HasSuffix(gvk.Kind, "List") || gvk.Group == "extensions" {
+				continue
+			}
+			obj, err := scheme.New(gvk)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := util.GetCanonicalTypeName(obj)
+			isAPI := strings.HasPrefix(goType.PkgPath(), "k8s.io/api/") || gvk.Kind == "CustomResourceDefinition" || gvk.Kind == "APIService"
+			if _, ok := config.Definitions[name]; ok && isAPI {
+				names = append(names, name)
+			}
 		}
 	}
 	slices.Sort(names)

@@ -8,7 +8,6 @@ import (
 // notServed are groups whose versions Howdah does not serve by default, though
 // they are stable.
 var notServed = map[string]bool{
-	"apiextensions.k8s.io":   true,
 	"apiregistration.k8s.io": true,
 }
 
