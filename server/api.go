@@ -22,6 +22,7 @@ import (
 	"github.com/howdah/howdah/server/admission"
 	"github.com/howdah/howdah/server/bootstrap"
 	"github.com/howdah/howdah/server/builtin"
+	"github.com/howdah/howdah/server/custom"
 	"github.com/howdah/howdah/server/discovery"
 	"github.com/howdah/howdah/server/encode"
 	"github.com/howdah/howdah/server/flowcontrol"
@@ -43,6 +44,7 @@ type api struct {
 	handler   http.Handler // the flow and everything behind it
 	installed *builtin.Installed
 	scheduler *scheduling.Scheduling // nil: it runs elsewhere
+	custom    *custom.Resources
 	bootstrap *bootstrap.Bootstrap
 	informers informers.SharedInformerFactory
 	flow      *flowcontrol.Control
@@ -161,13 +163,17 @@ func newAPI(s *Server) (_ *api, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.custom, err = newCustom(s, a.table, getter, self); err != nil {
+		return nil, err
+	}
 	if a.scheduler, err = newScheduling(s.options, s.log); err != nil {
 		return nil, err
 	}
 	router, err := a.router(s, &dispatch{
-		table: a.table,
-		read:  read.Deps{Store: s.store, MinRequestTimeout: s.options.MinRequestTimeout, Stopping: a.watchesEnd},
-		write: write.Deps{Admission: s.recordAdmission(chain), Authorizer: a.authorizing, Equivalents: a.table},
+		table:  a.table,
+		custom: a.custom,
+		read:   read.Deps{Store: s.store, MinRequestTimeout: s.options.MinRequestTimeout, Stopping: a.watchesEnd},
+		write:  write.Deps{Admission: s.recordAdmission(chain), Authorizer: a.authorizing, Equivalents: a.table},
 	})
 	if err != nil {
 		return nil, err
@@ -235,6 +241,7 @@ func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
 // server is ready.
 func (a *api) start(ctx context.Context) error {
 	a.authentication.remote.issuers.Start()
+	a.custom.Start(wait.ContextForChannel(a.loopsEnd), &a.loops)
 	a.informers.Start(a.loopsEnd)
 	a.informers.WaitForCacheSync(ctx.Done()) // plugins look again for theirs only every 100 ms
 	a.hooks[admission.Hook]()

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/warning"
 
+	"github.com/howdah/howdah/server/custom"
 	"github.com/howdah/howdah/server/encode"
 	"github.com/howdah/howdah/server/metrics"
 	"github.com/howdah/howdah/server/read"
@@ -23,11 +25,13 @@ import (
 // dispatch serves everything below a group version: it finds the row of the
 // table that the path names and the verb's handler for it.
 type dispatch struct {
-	table *resource.Table
-	read  read.Deps
-	write write.Deps
+	table  *resource.Table
+	custom *custom.Resources
+	read   read.Deps
+	write  write.Deps
 
-	handlers sync.Map // *resource.Resource -> *verbs
+	handlers sync.Map      // *resource.Resource -> *verbs
+	change   atomic.Uint64 // of the table, up to which handlers of old rows are gone
 }
 
 // verbs are the handlers of one row; nil: the row does not have the verb.
@@ -43,6 +47,13 @@ func (d *dispatch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	info, _ := request.RequestInfoFrom(r.Context())
 	gv := schema.GroupVersion{Group: info.APIGroup, Version: info.APIVersion}
 	row := d.table.Lookup(gv.WithResource(info.Resource), info.Subresource)
+	if row == nil {
+		if err := d.custom.Await(r.Context(), gv.WithResource(info.Resource).GroupResource()); err != nil {
+			encode.Error(w, r, nil, err)
+			return
+		}
+		row = d.table.Lookup(gv.WithResource(info.Resource), info.Subresource)
+	}
 	if row == nil {
 		if d.table.Serves(gv) {
 			encode.Error(w, r, nil, encode.UnknownPath())
@@ -199,5 +210,21 @@ func (d *dispatch) verbsOf(row *resource.Resource) *verbs {
 		}
 	}
 	known, _ := d.handlers.LoadOrStore(row, v)
+	d.forget()
 	return known.(*verbs)
+}
+
+// forget lets go of the handlers of rows that are no longer in the table.
+func (d *dispatch) forget() {
+	now := d.table.Change()
+	if d.change.Swap(now) == now {
+		return
+	}
+	d.handlers.Range(func(key, _ any) bool {
+		row := key.(*resource.Resource)
+		if d.table.Lookup(row.GroupVersionResource, row.Subresource) != row {
+			d.handlers.Delete(row)
+		}
+		return true
+	})
 }

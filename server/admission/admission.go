@@ -100,7 +100,7 @@ func initializers(c Config) (admission.PluginInitializer, error) {
 	if err != nil {
 		return nil, err
 	}
-	services, err := newServiceResolver(c.Objects, c.AggregatorRouting)
+	services, err := NewServiceResolver(c.Objects, c.AggregatorRouting)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func initializers(c Config) (admission.PluginInitializer, error) {
 		initializer.New(client, untyped, lean, c.Authorizer, utilfeature.DefaultFeatureGate,
 			utilcompatibility.DefaultBuildEffectiveVersion(), c.Stop, mapper),
 		kubeapiserveradmission.NewPluginInitializer(),
-		webhookinit.NewPluginInitializer(webhookClients(c.Loopback), services),
+		webhookinit.NewPluginInitializer(WebhookClients(c.Loopback), services),
 		controlplaneadmission.NewPluginInitializer(quotas, exclusion.Excluded()),
 	}, nil
 }

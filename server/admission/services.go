@@ -19,7 +19,9 @@ type serviceResolver struct {
 	slices   proxy.EndpointSliceGetter // nil: at the cluster IP
 }
 
-func newServiceResolver(getter *objects.Getter, endpoints bool) (webhook.ServiceResolver, error) {
+// NewServiceResolver returns what finds Services: at one of their endpoints or
+// at the cluster IP.
+func NewServiceResolver(getter *objects.Getter, endpoints bool) (webhook.ServiceResolver, error) {
 	services := getter.Store(schema.GroupResource{Resource: "services"})
 	slices := getter.Store(schema.GroupResource{Group: "discovery.k8s.io", Resource: "endpointslices"})
 	if services == nil || slices == nil {

@@ -15,10 +15,10 @@ import (
 // object that a request can bring, several times over.
 const maxAnswer = 16 << 20
 
-// webhookClients say how webhooks are called: with the credentials that the
+// WebhookClients say how webhooks are called: with the credentials that the
 // plugins' configuration has for them, and those of the Service
 // default/kubernetes through the loopback.
-func webhookClients(loopback *restclient.Config) webhook.AuthenticationInfoResolverWrapper {
+func WebhookClients(loopback *restclient.Config) webhook.AuthenticationInfoResolverWrapper {
 	upstreams := webhook.NewDefaultAuthenticationInfoResolverWrapper(nil, nil, ownWebhooks(loopback), noop.NewTracerProvider())
 	return func(delegate webhook.AuthenticationInfoResolver) webhook.AuthenticationInfoResolver {
 		return boundedClients{upstreams(delegate)}

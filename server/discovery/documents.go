@@ -103,7 +103,7 @@ func resourcesOf(version resource.Version) []metav1.APIResource {
 			Group:              kind.Group,
 			Version:            kind.Version,
 			Kind:               kind.Kind,
-			Verbs:              row.Verbs,
+			Verbs:              row.ShownVerbs(),
 			ShortNames:         row.ShortNames,
 			Categories:         row.Categories,
 			StorageVersionHash: row.StorageVersionHash,
@@ -130,13 +130,13 @@ func aggregateResources(version resource.Version) []apidiscoveryv2.APIResourceDi
 	for _, row := range version.Resources {
 		if row.Subresource == "" {
 			index[row.Resource] = len(list)
-			kind := kindOf(row)
+			kind := aggregateKind(row)
 			list = append(list, apidiscoveryv2.APIResourceDiscovery{
 				Resource:         row.Resource,
 				ResponseKind:     &kind,
 				Scope:            scopeOf(row),
 				SingularResource: row.Singular,
-				Verbs:            row.Verbs,
+				Verbs:            row.ShownVerbs(),
 				ShortNames:       row.ShortNames,
 				Categories:       row.Categories,
 			})
@@ -156,14 +156,22 @@ func aggregateResources(version resource.Version) []apidiscoveryv2.APIResourceDi
 				ResponseKind: &metav1.GroupVersionKind{}, // client-go v0.26 panics on nil
 			})
 		}
-		kind := kindOf(row)
+		kind := aggregateKind(row)
 		list[i].Subresources = append(list[i].Subresources, apidiscoveryv2.APISubresourceDiscovery{
 			Subresource:  row.Subresource,
 			ResponseKind: &kind,
-			Verbs:        row.Verbs,
+			Verbs:        row.ShownVerbs(),
 		})
 	}
 	return list
+}
+
+// aggregateKind is kindOf, but for custom resources always in full.
+func aggregateKind(row *resource.Resource) metav1.GroupVersionKind {
+	if row.Custom {
+		return metav1.GroupVersionKind(row.Kind)
+	}
+	return kindOf(row)
 }
 
 // kindOf returns a row's kind; its group and version are left out when they are

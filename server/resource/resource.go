@@ -1,6 +1,6 @@
 // Package resource owns the table of served resources: one row for each
 // resource or subresource in each version that is served. Discovery, routing
-// and the verb handlers read it; builtin fills it, and custom resources will.
+// and the verb handlers read it; builtin fills it, and custom does while the server runs.
 package resource
 
 import (
@@ -24,7 +24,12 @@ type Resource struct {
 	Singular   string
 	ShortNames []string
 	Categories []string
-	Verbs      []string // as discovery shows them, sorted
+	Verbs      []string // sorted
+	// Shown are the verbs as discovery shows them, if that is something else
+	// than Verbs.
+	Shown []string
+	// Custom rows come from a CustomResourceDefinition.
+	Custom bool
 	// StorageVersionHash as discovery shows it; empty for subresources.
 	StorageVersionHash string
 	// Priority is where discovery lists the row's group and version.
@@ -72,4 +77,12 @@ type Resource struct {
 	// AcceptsGroupVersion says which versions a create or update body may have;
 	// nil: only Kind's.
 	AcceptsGroupVersion rest.GroupVersionAcceptor
+}
+
+// ShownVerbs are the verbs as discovery shows them.
+func (r *Resource) ShownVerbs() []string {
+	if r.Shown != nil {
+		return r.Shown
+	}
+	return r.Verbs
 }

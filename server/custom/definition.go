@@ -1,0 +1,95 @@
+package custom
+
+import (
+	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/howdah/howdah/server/objects"
+	"github.com/howdah/howdah/server/resource"
+	"github.com/howdah/howdah/storage"
+)
+
+// A definition is one version of a CustomResourceDefinition.
+type definition struct {
+	// CustomResourceDefinition has no schemas and no managed fields, which are
+	// most of its size.
+	*apiextensionsv1.CustomResourceDefinition
+	revision  int64
+	schemas   *schemas
+	rows      []*resource.Resource // in the table
+	instances *object              // nil: not served
+}
+
+// newDefinition reads a stored definition.
+func newDefinition(store *objects.Store, o *storage.Object) (*definition, error) {
+	crd, err := decodeDefinition(store, o)
+	if err != nil {
+		return nil, err
+	}
+	d := &definition{CustomResourceDefinition: crd, revision: o.Revision}
+	d.schemas = &schemas{store: store, object: o, preserve: crd.Spec.PreserveUnknownFields}
+	for i := range crd.Spec.Versions {
+		crd.Spec.Versions[i].Schema = nil
+	}
+	crd.ManagedFields, crd.Annotations = nil, nil
+	return d, nil
+}
+
+func decodeDefinition(store *objects.Store, o *storage.Object) (*apiextensionsv1.CustomResourceDefinition, error) {
+	internal, err := store.Decode(o)
+	if err != nil {
+		return nil, err
+	}
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	return crd, apiserver.Scheme.Convert(internal, crd, nil)
+}
+
+// served says whether the definition's resources have to be in the table.
+func (d *definition) served() bool {
+	return (d.is(apiextensionsv1.NamesAccepted) || d.is(apiextensionsv1.Established)) && d.named()
+}
+
+// named says whether it has all the names that rows need.
+func (d *definition) named() bool {
+	names := d.Status.AcceptedNames
+	return names.Plural != "" && names.Singular != "" && names.Kind != "" && names.ListKind != ""
+}
+
+func (d *definition) is(condition apiextensionsv1.CustomResourceDefinitionConditionType) bool {
+	return apihelpers.IsCRDConditionTrue(d.CustomResourceDefinition, condition)
+}
+
+func (d *definition) terminating() bool {
+	return !d.DeletionTimestamp.IsZero() || d.is(apiextensionsv1.Terminating)
+}
+
+// servesLike says whether the rows of another version of the definition are
+// the ones that this one would have.
+func (d *definition) servesLike(other *definition) bool {
+	return d.sameSpec(other) &&
+		d.served() == other.served() && d.terminating() == other.terminating() &&
+		equality.Semantic.DeepEqual(d.Status.AcceptedNames, other.Status.AcceptedNames)
+}
+
+// sameSpec: each change of a spec has a new generation.
+func (d *definition) sameSpec(other *definition) bool {
+	return d.UID == other.UID && d.Generation == other.Generation
+}
+
+func (d *definition) namespaced() bool { return d.Spec.Scope == apiextensionsv1.NamespaceScoped }
+
+func (d *definition) storageVersion() string {
+	for _, v := range d.Spec.Versions {
+		if v.Storage {
+			return v.Name
+		}
+	}
+	return "" // validation has seen to it
+}
+
+func (d *definition) groupKind() schema.GroupKind {
+	return schema.GroupKind{Group: d.Spec.Group, Kind: d.Status.AcceptedNames.Kind}
+}

@@ -1,0 +1,97 @@
+package custom
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
+
+	"github.com/howdah/howdah/server/objects"
+	"github.com/howdah/howdah/storage"
+)
+
+// schemas are those of one generation of a definition, made from its stored
+// bytes when they are first needed.
+type schemas struct {
+	store    *objects.Store
+	object   *storage.Object
+	preserve bool // spec.preserveUnknownFields
+
+	once    sync.Once
+	made    map[string]*schema.Structural
+	failure error
+}
+
+// errSchema is what upstream says of a schema that its own validation should
+// have refused.
+var errSchema = errors.New("the server could not properly serve the CR schema")
+
+// definition is the whole definition, decoded anew: nobody needs it for long.
+func (s *schemas) definition() (*apiextensionsv1.CustomResourceDefinition, error) {
+	return decodeDefinition(s.store, s.object)
+}
+
+// structural are the structural schemas by version; a version without schema
+// has none.
+func (s *schemas) structural() (map[string]*schema.Structural, error) {
+	s.once.Do(func() { s.made, s.failure = s.make() })
+	return s.made, s.failure
+}
+
+func (s *schemas) make() (map[string]*schema.Structural, error) {
+	crd, err := s.definition()
+	if err != nil {
+		return nil, err
+	}
+	made := map[string]*schema.Structural{}
+	for _, v := range crd.Spec.Versions {
+		internal, err := internalSchema(&v)
+		if err != nil {
+			return nil, err
+		}
+		if internal == nil {
+			continue
+		}
+		structural, err := schema.NewStructural(internal)
+		if s.preserve {
+			// From before there were structural schemas: what can't be one does nothing.
+			if err == nil {
+				made[v.Name] = structural
+			}
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s", errSchema, err)
+		}
+		structural = structural.DeepCopy() // it shares defaults with what it was made from
+		if err := defaulting.PruneDefaults(structural); err != nil {
+			return nil, fmt.Errorf("%w: %s", errSchema, err)
+		}
+		undescribed := schema.Visitor{Structural: func(s *schema.Structural) bool {
+			changed := s.Description != "" || s.Title != ""
+			s.Description, s.Title = "", ""
+			return changed
+		}}
+		undescribed.Visit(structural)
+		made[v.Name] = structural
+	}
+	return made, nil
+}
+
+// internalSchema is the schema of a version in upstream's internal type; nil
+// when it has none.
+func internalSchema(v *apiextensionsv1.CustomResourceDefinitionVersion) (*apiextensions.JSONSchemaProps, error) {
+	if v.Schema == nil {
+		return nil, nil
+	}
+	internal := &apiextensions.CustomResourceValidation{}
+	err := apiextensionsv1.Convert_v1_CustomResourceValidation_To_apiextensions_CustomResourceValidation(v.Schema, internal, nil)
+	if err != nil {
+		return nil, fmt.Errorf("failed converting CRD validation to internal version: %w", err)
+	}
+	return internal.OpenAPIV3Schema, nil
+}
