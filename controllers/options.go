@@ -9,6 +9,8 @@ import (
 	"k8s.io/kubernetes/pkg/controller/apis/config/scheme"
 	signing "k8s.io/kubernetes/pkg/controller/certificates/signer/config"
 	garbagecollector "k8s.io/kubernetes/pkg/controller/garbagecollector/config"
+
+	"github.com/howdah/howdah/controllers/loadbalancer"
 )
 
 // Options say what the controllers do.
@@ -19,6 +21,8 @@ type Options struct {
 	// RootCA is what pods trust the API server by, in PEM. It is published to
 	// every namespace.
 	RootCA []byte
+	// LoadBalancerPool has the addresses of Services of the type LoadBalancer.
+	LoadBalancerPool loadbalancer.Pool
 }
 
 // DefaultOptions have kube-controller-manager's defaults

@@ -6,6 +6,7 @@ import (
 	"k8s.io/kubernetes/cmd/kube-controller-manager/names"
 
 	"github.com/howdah/howdah/controllers/endpoints"
+	"github.com/howdah/howdah/controllers/loadbalancer"
 )
 
 // services are the controllers of Services and what is behind them.
@@ -32,6 +33,10 @@ func services(o *Options) []row {
 				Workers:   int(c.EndpointSliceMirroringController.MirroringConcurrentServiceEndpointSyncs),
 				PerSubset: c.EndpointSliceMirroringController.MirroringMaxEndpointsPerSubset, Batch: c.EndpointSliceMirroringController.MirroringEndpointUpdatesBatchPeriod.Duration,
 			}),
+		}, {
+			name: loadbalancer.Name, aliases: []string{"service"},
+			account: "service-controller",
+			setup:   loadbalancer.Setup(o.LoadBalancerPool),
 		},
 	}
 }

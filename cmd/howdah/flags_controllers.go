@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/util/cert"
 
 	"github.com/howdah/howdah/controllers"
+	"github.com/howdah/howdah/controllers/loadbalancer"
 )
 
 // controllerFlags are the flags of the controllers, wherever they run. They
@@ -17,6 +18,7 @@ type controllerFlags struct {
 	defaults   *controllers.Options
 	err        error // of making the defaults
 	rootCAFile string
+	pool       []string
 }
 
 func (f *controllerFlags) add(flags *pflag.FlagSet) {
@@ -29,6 +31,7 @@ func (f *controllerFlags) add(flags *pflag.FlagSet) {
 		strings.Join(all, ", ")+".\nOff by default: "+strings.Join(off, ", "))
 	addWorkloadFlags(flags, c)
 	addServiceFlags(flags, c)
+	flags.StringSliceVar(&f.pool, "service-load-balancer-pool", nil, "addresses for Services of the type LoadBalancer: CIDRs, ranges FIRST-LAST, or single ones, of either family; none: those Services stay pending")
 	addVolumeFlags(flags, c)
 	n := &c.NodeLifecycleController
 	flags.DurationVar(&n.NodeMonitorPeriod.Duration, "node-monitor-period", n.NodeMonitorPeriod.Duration, "pause between looks at the nodes' heartbeats")
@@ -59,6 +62,10 @@ func (f *controllerFlags) options() (*controllers.Options, error) {
 		if _, err := cert.ParseCertsPEM(o.RootCA); err != nil {
 			return nil, fmt.Errorf("--root-ca-file %s: %w", f.rootCAFile, err)
 		}
+	}
+	var err error
+	if o.LoadBalancerPool, err = loadbalancer.ParsePool(f.pool); err != nil {
+		return nil, fmt.Errorf("--service-load-balancer-pool: %w", err)
 	}
 	return &o, o.Validate()
 }
