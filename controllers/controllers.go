@@ -15,8 +15,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
-	"github.com/howdah/howdah/component"
 	"github.com/howdah/howdah/controllers/reconcile"
+	"github.com/howdah/howdah/server/component"
 )
 
 // LeaseName is the Lease that kube-controller-manager's leaders hold.

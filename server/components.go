@@ -12,8 +12,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/howdah/howdah/component"
 	"github.com/howdah/howdah/controllers"
+	"github.com/howdah/howdah/server/component"
 	"github.com/howdah/howdah/server/loopback"
 )
 

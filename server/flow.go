@@ -25,6 +25,7 @@ import (
 // step is a plain function over http.Handler.
 func (s *Server) flow(router http.Handler, control *flowcontrol.Control) http.Handler {
 	steps := []func(http.Handler) http.Handler{
+		roomyStack,
 		s.recoverPanic,
 		decodedPath,
 		s.auditID,

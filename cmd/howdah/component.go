@@ -9,7 +9,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/leaderelection"
 
-	"github.com/howdah/howdah/component"
+	"github.com/howdah/howdah/server/component"
 )
 
 // run works as the flags say, beside the port for health and metrics, until ctx

@@ -10,8 +10,8 @@ import (
 	"k8s.io/component-base/configz"
 	"k8s.io/controller-manager/pkg/clientbuilder"
 
-	"github.com/howdah/howdah/component"
 	"github.com/howdah/howdah/controllers"
+	"github.com/howdah/howdah/server/component"
 )
 
 func newControllerManager() *cobra.Command {

@@ -12,8 +12,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/leaderelection"
 
-	"github.com/howdah/howdah/component"
-	"github.com/howdah/howdah/component/endpoint"
+	"github.com/howdah/howdah/server/component"
+	"github.com/howdah/howdah/server/component/endpoint"
 	"github.com/howdah/howdah/server/health"
 )
 

@@ -13,9 +13,9 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
 
-	"github.com/howdah/howdah/component"
 	"github.com/howdah/howdah/scheduler/config"
 	"github.com/howdah/howdah/scheduler/scheduling"
+	"github.com/howdah/howdah/server/component"
 )
 
 func newScheduler() *cobra.Command {

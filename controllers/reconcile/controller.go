@@ -19,7 +19,7 @@ import (
 	"k8s.io/client-go/tools/record"
 	"k8s.io/utils/clock"
 
-	"github.com/howdah/howdah/component"
+	"github.com/howdah/howdah/server/component"
 )
 
 // Given is what a controller works with.

@@ -13,7 +13,7 @@ import (
 	"k8s.io/component-base/metrics/testutil"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/howdah/howdah/component"
+	"github.com/howdah/howdah/server/component"
 )
 
 // stage is what controllers of a test share.

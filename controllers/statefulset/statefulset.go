@@ -242,7 +242,14 @@ func (w *work) adjust(ctx context.Context, p *corev1.Pod) error {
 	if identified(p) && mounted(w.set, p, ordinal) {
 		return nil
 	}
-	changed := p.DeepCopy()
+	// The informer's pod lacks what only kubelets read.
+	changed, err := w.client.CoreV1().Pods(p.Namespace).Get(ctx, p.Name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if changed.UID != p.UID {
+		return fmt.Errorf("pod %s/%s is another one by now", p.Namespace, p.Name)
+	}
 	identify(w.set, changed, ordinal)
 	mount(w.set, changed, ordinal)
 	written, err := w.client.CoreV1().Pods(p.Namespace).Update(ctx, changed, metav1.UpdateOptions{})

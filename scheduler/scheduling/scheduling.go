@@ -19,10 +19,10 @@ import (
 	componentversion "k8s.io/component-base/version"
 	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
 
-	"github.com/howdah/howdah/component"
 	"github.com/howdah/howdah/scheduler"
 	"github.com/howdah/howdah/scheduler/config"
 	"github.com/howdah/howdah/scheduler/extender"
+	"github.com/howdah/howdah/server/component"
 )
 
 // LeaseName is the Lease that kube-scheduler's leaders hold.

@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 )
@@ -29,8 +28,8 @@ func NewInformers(client kubernetes.Interface) *Informers {
 	return &Informers{client: client}
 }
 
-// SharedInformers is a factory of informers, without the fields that nobody
-// reads: managedFields.
+// SharedInformers is a factory of informers whose objects are lean: without
+// managedFields, and pods that have a node without what only its kubelet reads.
 type SharedInformers struct {
 	informers.SharedInformerFactory
 	stop chan struct{}
@@ -47,7 +46,7 @@ func (i *Informers) Use() (shared *SharedInformers, release func()) {
 	defer i.mu.Unlock()
 	if i.users == 0 {
 		i.used = &SharedInformers{
-			SharedInformerFactory: informers.NewSharedInformerFactoryWithOptions(i.client, resync, informers.WithTransform(withoutManagedFields)),
+			SharedInformerFactory: informers.NewSharedInformerFactoryWithOptions(i.client, resync, informers.WithTransform(lean)),
 			stop:                  make(chan struct{}),
 		}
 	}
@@ -64,11 +63,4 @@ func (i *Informers) release() {
 	close(i.used.stop)
 	i.used.Shutdown()
 	i.used = nil
-}
-
-func withoutManagedFields(object any) (any, error) {
-	if accessor, err := meta.Accessor(object); err == nil && accessor.GetManagedFields() != nil {
-		accessor.SetManagedFields(nil)
-	}
-	return object, nil
 }
