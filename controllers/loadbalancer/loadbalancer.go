@@ -34,8 +34,8 @@ import (
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
 
-	"github.com/howdah/howdah/component"
 	"github.com/howdah/howdah/controllers/reconcile"
+	"github.com/howdah/howdah/server/component"
 )
 
 // Name is the controller's, which is cloud-controller-manager's.
