@@ -75,10 +75,11 @@ func (o *Options) Validate() error {
 		return errors.New("--cluster-signing-duration must be more than 0")
 	}
 	for name, workers := range map[string]int32{
-		"concurrent-namespace-syncs":          o.Config.NamespaceController.ConcurrentNamespaceSyncs,
-		"concurrent-gc-syncs":                 o.Config.GarbageCollectorController.ConcurrentGCSyncs,
-		"concurrent-ttl-after-finished-syncs": o.Config.TTLAfterFinishedController.ConcurrentTTLSyncs,
-		"concurrent-ephemeralvolume-syncs":    o.Config.EphemeralVolumeController.ConcurrentEphemeralVolumeSyncs,
+		"concurrent-namespace-syncs":                 o.Config.NamespaceController.ConcurrentNamespaceSyncs,
+		"concurrent-gc-syncs":                        o.Config.GarbageCollectorController.ConcurrentGCSyncs,
+		"concurrent-ttl-after-finished-syncs":        o.Config.TTLAfterFinishedController.ConcurrentTTLSyncs,
+		"concurrent-horizontal-pod-autoscaler-syncs": o.Config.HPAController.ConcurrentHorizontalPodAutoscalerSyncs,
+		"concurrent-ephemeralvolume-syncs":           o.Config.EphemeralVolumeController.ConcurrentEphemeralVolumeSyncs,
 	} {
 		if workers <= 0 {
 			return fmt.Errorf("--%s must be more than 0", name)
@@ -86,6 +87,9 @@ func (o *Options) Validate() error {
 	}
 	if o.Config.NodeLifecycleController.NodeMonitorPeriod.Duration <= 0 {
 		return errors.New("--node-monitor-period must be more than 0")
+	}
+	if o.Config.HPAController.HorizontalPodAutoscalerSyncPeriod.Duration <= 0 {
+		return errors.New("--horizontal-pod-autoscaler-sync-period must be more than 0")
 	}
 	if o.Config.PersistentVolumeBinderController.PVClaimBinderSyncPeriod.Duration <= 0 {
 		return errors.New("--pvclaimbinder-sync-period must be more than 0")

@@ -3,6 +3,7 @@ package controllers
 import (
 	"k8s.io/kubernetes/cmd/kube-controller-manager/names"
 
+	"github.com/howdah/howdah/controllers/attach"
 	"github.com/howdah/howdah/controllers/ephemeralvolume"
 	"github.com/howdah/howdah/controllers/expansion"
 	"github.com/howdah/howdah/controllers/persistentvolume"
@@ -19,6 +20,10 @@ func volumes(o *Options) []row {
 			setup: persistentvolume.Setup(persistentvolume.Options{
 				Resync: binder.PVClaimBinderSyncPeriod.Duration, Provision: binder.VolumeConfiguration.EnableDynamicProvisioning,
 			}),
+		}, {
+			name: names.PersistentVolumeAttachDetachController, aliases: []string{"attachdetach"},
+			account: "attachdetach-controller",
+			setup:   attach.Setup(attach.Options{Patient: o.Config.AttachDetachController.DisableForceDetachOnTimeout}),
 		}, {
 			name: names.PersistentVolumeExpanderController, aliases: []string{"persistentvolume-expander"},
 			account: "expand-controller",

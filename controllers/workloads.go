@@ -3,6 +3,7 @@ package controllers
 import (
 	"k8s.io/kubernetes/cmd/kube-controller-manager/names"
 
+	"github.com/howdah/howdah/controllers/autoscaling"
 	"github.com/howdah/howdah/controllers/cronjob"
 	"github.com/howdah/howdah/controllers/daemonset"
 	"github.com/howdah/howdah/controllers/deployment"
@@ -48,6 +49,22 @@ func workloads(o *Options) []row {
 			name: names.DisruptionController, aliases: []string{"disruption"},
 			account: "disruption-controller",
 			setup:   disruption.Setup(int(c.DisruptionController.ConcurrentDisruptionSyncs)),
+		}, {
+			name: names.HorizontalPodAutoscalerController, aliases: []string{"horizontalpodautoscaling"},
+			account: "horizontal-pod-autoscaler",
+			setup:   autoscaling.Setup(autoscalingOptions(o)),
+		},
+	}
+}
+
+func autoscalingOptions(o *Options) autoscaling.Options {
+	c := o.Config.HPAController
+	return autoscaling.Options{
+		Workers: int(c.ConcurrentHorizontalPodAutoscalerSyncs), Period: c.HorizontalPodAutoscalerSyncPeriod.Duration,
+		DownscaleStabilization: c.HorizontalPodAutoscalerDownscaleStabilizationWindow.Duration, Tolerance: c.HorizontalPodAutoscalerTolerance,
+		Startup: autoscaling.Startup{
+			CPUInitialization: c.HorizontalPodAutoscalerCPUInitializationPeriod.Duration,
+			ReadinessDelay:    c.HorizontalPodAutoscalerInitialReadinessDelay.Duration,
 		},
 	}
 }

@@ -73,6 +73,7 @@ func (w *workers) see(p *corev1.Pod) {
 		default:
 			p.Status.Phase, ready = corev1.PodRunning, corev1.ConditionTrue
 		}
+		p.Status.StartTime = ptr.To(metav1.Now())
 		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: ready, LastTransitionTime: metav1.Now()})
 		_, err = pods.UpdateStatus(w.c.ctx, p, metav1.UpdateOptions{})
 	}

@@ -30,6 +30,7 @@ func (f *controllerFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&c.Generic.Controllers, "controllers", c.Generic.Controllers, "controllers to run: NAME runs it, -NAME doesn't, * runs all that are on by default.\nAll: "+
 		strings.Join(all, ", ")+".\nOff by default: "+strings.Join(off, ", "))
 	addWorkloadFlags(flags, c)
+	addAutoscalingFlags(flags, &c.HPAController)
 	addServiceFlags(flags, c)
 	flags.StringSliceVar(&f.pool, "service-load-balancer-pool", nil, "addresses for Services of the type LoadBalancer: CIDRs, ranges FIRST-LAST, or single ones, of either family; none: those Services stay pending")
 	addVolumeFlags(flags, c)

@@ -11,5 +11,7 @@ func addVolumeFlags(flags *pflag.FlagSet, c *config.KubeControllerManagerConfigu
 	binder := &c.PersistentVolumeBinderController
 	flags.DurationVar(&binder.PVClaimBinderSyncPeriod.Duration, "pvclaimbinder-sync-period", binder.PVClaimBinderSyncPeriod.Duration, "pause between looks at claims and volumes that aren't bound")
 	flags.BoolVar(&binder.VolumeConfiguration.EnableDynamicProvisioning, "enable-dynamic-provisioning", binder.VolumeConfiguration.EnableDynamicProvisioning, "ask drivers for the volumes that claims need")
+	attach := &c.AttachDetachController
+	flags.BoolVar(&attach.DisableForceDetachOnTimeout, "disable-force-detach-on-timeout", attach.DisableForceDetachOnTimeout, "detach volumes of nodes that don't answer only if they are tainted as out of service")
 	flags.Int32Var(&c.EphemeralVolumeController.ConcurrentEphemeralVolumeSyncs, "concurrent-ephemeralvolume-syncs", c.EphemeralVolumeController.ConcurrentEphemeralVolumeSyncs, "pods whose ephemeral volumes get their claims at the same time")
 }
