@@ -38,6 +38,12 @@ test: build postgres ## run all tests: the module's, concurrent cores also with 
 e2e: build postgres ## run kubectl and client-go against bin/howdah on SQLite, PostgreSQL and two servers
 	cd e2e && go test ./...
 
+.PHONY: conformance
+conformance: build postgres ## run Kubernetes' own conformance tests (FOCUS="[sig-apps]", SERVERS=3); reports go to bin/conformance
+	mkdir -p bin/conformance
+	cd e2e && go test -run TestConformance -count=1 -v -timeout 100m . -args -conformance.focus '$(or $(FOCUS),all)' \
+		-conformance.servers $(or $(SERVERS),1) -conformance.procs $(or $(PROCS),24) -conformance.reports $(CURDIR)/bin/conformance
+
 .PHONY: lint
 lint: ## check formatting, go vet and staticcheck in every module
 	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \

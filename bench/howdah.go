@@ -16,7 +16,7 @@ import (
 
 // startHowdah starts the binary on the database (a throwaway PostgreSQL when
 // endpoint is empty) and returns it ready. stop ends what was started.
-func startHowdah(ctx context.Context, binary, endpoint string) (*system, func(), error) {
+func startHowdah(ctx context.Context, binary, endpoint string, flags []string) (*system, func(), error) {
 	dir, err := os.MkdirTemp("", "howdah-bench-")
 	if err != nil {
 		return nil, nil, err
@@ -47,7 +47,7 @@ func startHowdah(ctx context.Context, binary, endpoint string) (*system, func(),
 	}
 	var process *exec.Cmd
 	start := func(ctx context.Context) (seconds float64, err error) {
-		process, err = launch(binary, dir, port, endpoint)
+		process, err = launch(binary, dir, port, endpoint, flags)
 		if err != nil {
 			return 0, err
 		}
@@ -80,12 +80,12 @@ func startHowdah(ctx context.Context, binary, endpoint string) (*system, func(),
 	}, stop, nil
 }
 
-func launch(binary, dir string, port int, endpoint string) (*exec.Cmd, error) {
+func launch(binary, dir string, port int, endpoint string, flags []string) (*exec.Cmd, error) {
 	arguments := []string{"server", "--data-dir", dir, "--bind-address", "127.0.0.1", "--secure-port", strconv.Itoa(port)}
 	if endpoint != "" {
 		arguments = append(arguments, "--datastore-endpoint", endpoint)
 	}
-	process := exec.Command(binary, arguments...)
+	process := exec.Command(binary, append(arguments, flags...)...)
 	process.Stdout, process.Stderr = os.Stderr, os.Stderr
 	return process, process.Start()
 }

@@ -49,16 +49,21 @@ var scenarios = []struct {
 	name string
 	help string
 	run  func(context.Context, *system, load) ([]result, error)
+
+	// alone scenarios need a cluster of their own, so they run only if named.
+	alone bool
 }{
-	{"populate", "create nodes and pods", populate},
-	{"get", "get pods", get},
-	{"patch", "strategic merge patch of pod status", patchStatus},
-	{"lease", "renew node leases", leases},
-	{"churn", "create and delete configmaps", churn},
-	{"list", "lists of pods in every form", lists},
-	{"watch", "one writer, many watchers", watchFanout},
-	{"memory", "resident memory after that", memory},
-	{"restart", "restart with that data until ready", restart},
+	{"populate", "create nodes and pods", populate, false},
+	{"get", "get pods", get, false},
+	{"patch", "strategic merge patch of pod status", patchStatus, false},
+	{"lease", "renew node leases", leases, false},
+	{"churn", "create and delete configmaps", churn, false},
+	{"list", "lists of pods in every form", lists, false},
+	{"watch", "one writer, many watchers", watchFanout, false},
+	{"memory", "resident memory after that", memory, false},
+	{"restart", "restart with that data until ready", restart, false},
+	{"schedule", "create pods and have them bound, with few objects beside (-pods 10000)", schedule, true},
+	{"deploy", "create one Deployment and have all its pods (-pods 5000)", deploy, true},
 }
 
 func main() {
@@ -80,9 +85,10 @@ func run() error {
 	flag.IntVar(&l.watchers, "watchers", 200, "watchers")
 	flag.IntVar(&l.rate, "rate", 100, "writes a second of the watch scenario")
 	flag.IntVar(&l.seconds, "seconds", 20, "seconds of the watch scenario")
-	only := flag.String("only", "", "scenarios to run, with commas; all by default")
+	only := flag.String("only", "", "scenarios to run, with commas; by default all but schedule and deploy, which need a cluster of their own")
 	binary := flag.String("howdah", "", "start this howdah binary on a throwaway PostgreSQL")
 	endpoint := flag.String("datastore-endpoint", "", "with -howdah: this database instead of a throwaway one; \"sqlite\": the embedded one")
+	flags := flag.String("howdah-flags", "", "with -howdah: further flags of the server, with spaces")
 	asJSON := flag.Bool("json", false, "print one JSON line a figure instead of the table")
 	flag.Func("peer", "NAME=KUBECONFIG[,PID...] of a running server to measure, too; may be repeated", func(value string) error {
 		peer, err := parsePeer(value)
@@ -102,7 +108,7 @@ func run() error {
 	defer cancel()
 	systems := peers
 	if *binary != "" {
-		own, stop, err := startHowdah(ctx, *binary, *endpoint)
+		own, stop, err := startHowdah(ctx, *binary, *endpoint, strings.Fields(*flags))
 		if err != nil {
 			return err
 		}
@@ -115,7 +121,7 @@ func run() error {
 	wanted := strings.FieldsFunc(*only, func(r rune) bool { return r == ',' })
 	var results []result
 	for _, scenario := range scenarios {
-		if len(wanted) > 0 && !slices.Contains(wanted, scenario.name) {
+		if named := slices.Contains(wanted, scenario.name); !named && (scenario.alone || len(wanted) > 0) {
 			continue
 		}
 		for _, s := range systems {

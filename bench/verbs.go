@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 )
 
 func populate(ctx context.Context, s *system, l load) ([]result, error) {
@@ -18,11 +19,8 @@ func populate(ctx context.Context, s *system, l load) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range l.namespaces {
-		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: l.namespace(i)}}
-		if _, err := clients[0].CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-			return nil, err
-		}
+	if err := l.ensureNamespaces(ctx, clients[0]); err != nil {
+		return nil, err
 	}
 	nodes := fan(l.clients, l.nodes, func(w, i int) error {
 		_, err := clients[w].CoreV1().Nodes().Create(ctx, node(i), metav1.CreateOptions{})
@@ -33,6 +31,16 @@ func populate(ctx context.Context, s *system, l load) ([]result, error) {
 		return err
 	})
 	return []result{nodes.result("create nodes"), pods.result("create pods")}, nil
+}
+
+func (l load) ensureNamespaces(ctx context.Context, client *kubernetes.Clientset) error {
+	for i := range l.namespaces {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: l.namespace(i)}}
+		if _, err := client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 // scattered visits pods in an order that no cache line likes.
