@@ -124,7 +124,7 @@ func BenchmarkListPages(b *testing.B) {
 					r.Header.Set("Accept", c.accept)
 					w := httptest.NewRecorder()
 					s.ServeHTTP(w, r)
-					token = continueToken(b, w.Body.Bytes(), c.accept)
+					token = continueOf(b, w.Body.Bytes(), c.accept)
 					if token == "" {
 						break
 					}
@@ -134,7 +134,7 @@ func BenchmarkListPages(b *testing.B) {
 	}
 }
 
-func continueToken(b *testing.B, body []byte, accept string) string {
+func continueOf(b *testing.B, body []byte, accept string) string {
 	if accept == protobufType {
 		obj, _, err := legacyscheme.Codecs.UniversalDeserializer().Decode(body, nil, nil)
 		if err != nil {

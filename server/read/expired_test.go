@@ -2,6 +2,7 @@ package read
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -59,4 +60,45 @@ func TestExpired(t *testing.T) {
 	}
 	openStream(t, h, "/api/v1/pods?watch=true&resourceVersion=5", jsonType).
 		want("ERROR 410 Expired The resourceVersion for the provided watch is too old.", "end")
+}
+
+// TestContinueLife goes on with a list that began too long ago, though history
+// still has its revision.
+func TestContinueLife(t *testing.T) {
+	s := newServer(t, storage.Options{})
+	s.createPods(10)
+	goOn := func(token string) (int, metav1.Status) {
+		w := s.ask("/api/v1/pods?limit=4&continue=" + url.QueryEscape(token))
+		var status metav1.Status
+		if err := json.Unmarshal(w.Body.Bytes(), &status); err != nil {
+			t.Fatal(err)
+		}
+		return w.Code, status
+	}
+	var first corev1.PodList
+	if err := json.Unmarshal(s.must("/api/v1/pods?limit=4"), &first); err != nil {
+		t.Fatal(err)
+	}
+	if code, status := goOn(first.Continue); code != http.StatusOK || began(status.Continue) != began(first.Continue) {
+		t.Fatalf("%d %+v", code, status)
+	}
+	data, err := base64.RawURLEncoding.DecodeString(first.Continue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var token continueToken
+	if err := json.Unmarshal(data, &token); err != nil {
+		t.Fatal(err)
+	}
+	token.Began -= int64(continueLife/time.Second) + 1
+	if data, err = json.Marshal(token); err != nil {
+		t.Fatal(err)
+	}
+	code, status := goOn(base64.RawURLEncoding.EncodeToString(data))
+	if code != http.StatusGone || status.Reason != metav1.StatusReasonExpired || status.Continue == "" {
+		t.Fatalf("%d %+v", code, status)
+	}
+	if code, status = goOn(status.Continue); code != http.StatusOK || time.Since(began(status.Continue)) > time.Minute {
+		t.Errorf("%d %+v", code, status)
+	}
 }

@@ -2,14 +2,14 @@ package read
 
 import (
 	"context"
+	"strconv"
 	"strings"
+	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metainternal "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	apistorage "k8s.io/apiserver/pkg/storage"
-	"strconv"
 
 	"github.com/howdah/howdah/server/objects"
 	"github.com/howdah/howdah/storage"
@@ -33,7 +33,14 @@ func (e *endpoint) page(ctx context.Context, namespace string, options *metainte
 	if err != nil {
 		return nil, err
 	}
+	start := time.Now()
+	if revision > 0 && options.Continue != "" {
+		start = began(options.Continue)
+	}
 	snapshot, err := e.snapshot(ctx, revision, options)
+	if !start.IsZero() && time.Since(start) > continueLife {
+		err = storage.ErrCompacted
+	}
 	if err != nil {
 		return nil, objects.ListError(err, e.GroupResource(), continueKey, s.prefix)
 	}
@@ -52,7 +59,7 @@ func (e *endpoint) page(ctx context.Context, namespace string, options *metainte
 	if err := p.check(e.GroupResource()); err != nil {
 		return nil, err
 	}
-	return p, p.mark(snapshot, s, continueKey, int(limit))
+	return p, p.mark(snapshot, s, int(limit), start)
 }
 
 // snapshot is the collection at a revision; for 0 as new as the options ask for.
@@ -109,9 +116,10 @@ func (p *page) check(resource schema.GroupResource) error {
 	return objects.UnreadableList(p.objects, resource)
 }
 
-// mark says where the list goes on, if the page is full and there is more.
+// mark says where the list that started then goes on, if the page is full and
+// there is more.
 // Whether there is more does not depend on the selection, as upstream has it.
-func (p *page) mark(snapshot *storage.Snapshot, s scope, continueKey string, limit int) error {
+func (p *page) mark(snapshot *storage.Snapshot, s scope, limit int, start time.Time) error {
 	if limit <= 0 || len(p.objects) < limit {
 		return nil
 	}
@@ -125,9 +133,9 @@ func (p *page) mark(snapshot *storage.Snapshot, s scope, continueKey string, lim
 	if remaining == 0 {
 		return nil
 	}
-	token, err := apistorage.EncodeContinue(last+"\x00", s.prefix, snapshot.Revision)
+	token, err := encodeToken(last, s.prefix, snapshot.Revision, start)
 	if err != nil {
-		return apierrors.NewInternalError(err)
+		return err
 	}
 	p.meta.Continue = token
 	if counting {
