@@ -26,8 +26,8 @@ import (
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 	"k8s.io/utils/ptr"
 
-	"github.com/howdah/howdah/component"
 	"github.com/howdah/howdah/controllers"
+	"github.com/howdah/howdah/server/component"
 )
 
 // adapters are the metrics APIs in front of a cluster, as aggregated servers

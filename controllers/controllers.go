@@ -22,7 +22,8 @@ import (
 // LeaseName is the Lease that kube-controller-manager's leaders hold.
 const LeaseName = "kube-controller-manager"
 
-// Identities make the access of a service account of kube-system to the API.
+// Identities make the access to the API of a service account of kube-system, or,
+// for "", of the controller manager itself.
 type Identities func(account string) (*rest.Config, error)
 
 // Run runs the controllers until ctx ends, and returns when all have ended. It

@@ -3,7 +3,9 @@ package controllers
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
+	corev1 "k8s.io/api/core/v1"
 	kubecontrollermanagerv1alpha1 "k8s.io/kube-controller-manager/config/v1alpha1"
 	"k8s.io/kubernetes/pkg/controller/apis/config"
 	"k8s.io/kubernetes/pkg/controller/apis/config/scheme"
@@ -11,6 +13,7 @@ import (
 	garbagecollector "k8s.io/kubernetes/pkg/controller/garbagecollector/config"
 
 	"github.com/howdah/howdah/controllers/loadbalancer"
+	"github.com/howdah/howdah/controllers/nodeipam"
 )
 
 // Options say what the controllers do.
@@ -23,6 +26,13 @@ type Options struct {
 	RootCA []byte
 	// LoadBalancerPool has the addresses of Services of the type LoadBalancer.
 	LoadBalancerPool loadbalancer.Pool
+	// SecretToken makes the token of a Secret of the type
+	// kubernetes.io/service-account-token; without it they stay empty.
+	SecretToken func(*corev1.ServiceAccount, *corev1.Secret) (string, error)
+	// ServiceRanges are those of Services, which no node's pods get.
+	ServiceRanges []netip.Prefix
+
+	podRanges []nodeipam.Range // of Config, once it has been validated
 }
 
 // DefaultOptions have kube-controller-manager's defaults
@@ -38,6 +48,7 @@ func DefaultOptions() (*Options, error) {
 	o.Config.GarbageCollectorController.GCIgnoredResources = []garbagecollector.GroupResource{
 		{Resource: "events"}, {Group: "events.k8s.io", Resource: "events"},
 	}
+	o.Config.KubeCloudShared.CIDRAllocatorType = rangeAllocator // the flag's default, which the scheme leaves to it
 	return o, nil
 }
 
@@ -57,7 +68,8 @@ func (o *Options) None() bool {
 	return err == nil && len(rows) == 0
 }
 
-// Validate says what is wrong with the options.
+// Validate says what is wrong with the options. It must have been called before
+// they are used.
 func (o *Options) Validate() error {
 	if _, err := o.selected(); err != nil {
 		return err
@@ -94,5 +106,5 @@ func (o *Options) Validate() error {
 	if o.Config.PersistentVolumeBinderController.PVClaimBinderSyncPeriod.Duration <= 0 {
 		return errors.New("--pvclaimbinder-sync-period must be more than 0")
 	}
-	return o.validateServices()
+	return errors.Join(o.validateServices(), o.completeHousekeeping())
 }

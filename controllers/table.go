@@ -24,7 +24,7 @@ import (
 type row struct {
 	name    string   // as kube-controller-manager's --controllers has it
 	aliases []string // its former names
-	account string   // the service account of kube-system that it works as
+	account string   // the service account of kube-system that it works as; none: as the controller manager itself
 	setup   reconcile.Setup
 
 	offByDefault bool
@@ -32,7 +32,7 @@ type row struct {
 
 // table has every controller, in upstream's names. To add one is to add a row.
 func table(o *Options) []row {
-	return slices.Concat(workloads(o), services(o), volumes(o), []row{
+	return slices.Concat(workloads(o), services(o), volumes(o), housekeeping(o), []row{
 		quota(o),
 		{
 			name: names.ServiceAccountController, aliases: []string{"serviceaccount"},

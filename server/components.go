@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -134,6 +135,20 @@ func (c *components) controllers(options *controllers.Options) (clientComponent,
 	if s := &own.Config.CSRSigningController; s.ClusterSigningCertFile == "" {
 		s.ClusterSigningCertFile, s.ClusterSigningKeyFile = c.s.tls.AuthorityFiles()
 	}
+	if own.SecretToken == nil {
+		own.SecretToken = c.s.api.authentication.keys.SignSecret
+	}
+	own.ServiceRanges = nil
+	for _, r := range c.s.options.ServiceClusterIPRanges {
+		prefix, err := netip.ParsePrefix(r.String())
+		if err != nil {
+			return clientComponent{}, fmt.Errorf("read the range of Services %s: %w", r.String(), err)
+		}
+		own.ServiceRanges = append(own.ServiceRanges, prefix)
+	}
+	if err := own.Validate(); err != nil {
+		return clientComponent{}, err
+	}
 	return clientComponent{
 		user:  user.KubeControllerManager,
 		lease: controllers.LeaseName,
@@ -144,8 +159,11 @@ func (c *components) controllers(options *controllers.Options) (clientComponent,
 }
 
 // serviceAccount is the access of a service account of kube-system, which need
-// not exist.
+// not exist, or without a name that of the controller manager itself.
 func (c *components) serviceAccount(name string) (*rest.Config, error) {
+	if name == "" {
+		return c.as(&user.DefaultInfo{Name: user.KubeControllerManager, Groups: []string{user.AllAuthenticated}}, user.KubeControllerManager), nil
+	}
 	account := (&serviceaccount.ServiceAccountInfo{Namespace: "kube-system", Name: name}).UserInfo()
 	return c.as(&user.DefaultInfo{Name: account.GetName(), Groups: append(account.GetGroups(), user.AllAuthenticated)}, account.GetName()), nil
 }

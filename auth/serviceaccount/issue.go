@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/golang-jwt/jwt/v5"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 )
 
 // Sign makes a token of claims: values that encode as JSON objects. Of a claim
@@ -31,6 +33,18 @@ func (k *Keys) Sign(claims ...any) (string, error) {
 		return "", fmt.Errorf("sign a token: %w", err)
 	}
 	return signed, nil
+}
+
+// SignSecret makes the token that a secret keeps: for its account, for as long
+// as secret and account exist.
+func (k *Keys) SignSecret(account *corev1.ServiceAccount, secret *corev1.Secret) (string, error) {
+	return k.Sign(IssuedBy(LegacyIssuer), struct {
+		Subject string `json:"sub"`
+		legacy
+	}{
+		serviceaccount.MakeUsername(account.Namespace, account.Name),
+		legacy{LegacyName: account.Name, LegacyUID: string(account.UID), LegacySecret: secret.Name, LegacyNamespace: secret.Namespace},
+	})
 }
 
 // IssuedBy is the claim that says who issued a token.

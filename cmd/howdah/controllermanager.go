@@ -2,21 +2,26 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"fmt"
+	"net/netip"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/keyutil"
 	"k8s.io/component-base/configz"
 	"k8s.io/controller-manager/pkg/clientbuilder"
 
+	"github.com/howdah/howdah/auth/serviceaccount"
 	"github.com/howdah/howdah/controllers"
 	"github.com/howdah/howdah/server/component"
 )
 
 func newControllerManager() *cobra.Command {
 	component, controllers := &componentFlags{}, &controllerFlags{}
-	useServiceAccountCredentials := false
+	own := &controllerManagerFlags{}
 	command := &cobra.Command{
 		Use:   "controller-manager",
 		Short: "Run the controllers as a process of their own",
@@ -27,19 +32,58 @@ run there too. Flags are kube-controller-manager's.`,
 		Example: `  howdah controller-manager --kubeconfig controller-manager.kubeconfig --use-service-account-credentials`,
 		Args:    cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return manageControllers(command, component, controllers, useServiceAccountCredentials)
+			return manageControllers(command, component, controllers, own)
 		},
 	}
 	component.add(command.Flags(), controllersLease, 10257, 20, 30)
 	controllers.add(command.Flags())
-	command.Flags().BoolVar(&useServiceAccountCredentials, "use-service-account-credentials", false, "let each controller work as a service account of its own in kube-system")
+	command.Flags().StringVar(&own.signingKeyFile, "service-account-private-key-file", "", "RSA or ECDSA private key, PEM, that signs tokens of Secrets; without it they get none")
+	command.Flags().StringVar(&own.serviceRange, "service-cluster-ip-range", "", "CIDR of Services, or one of each family, of which nodes' pods get no addresses")
+	command.Flags().BoolVar(&own.useServiceAccounts, "use-service-account-credentials", false, "let each controller work as a service account of its own in kube-system")
 	return command
+}
+
+// controllerManagerFlags are those that howdah server has otherwise.
+type controllerManagerFlags struct {
+	useServiceAccounts bool
+	signingKeyFile     string
+	serviceRange       string
+}
+
+// complete adds to the options what howdah server knows by itself.
+func (f *controllerManagerFlags) complete(o *controllers.Options) error {
+	if f.signingKeyFile != "" {
+		private, err := keyutil.PrivateKeyFromFile(f.signingKeyFile)
+		if err != nil {
+			return fmt.Errorf("read --service-account-private-key-file: %w", err)
+		}
+		signer, ok := private.(crypto.Signer)
+		if !ok {
+			return fmt.Errorf("--service-account-private-key-file has a %T, which can't sign: use an RSA or ECDSA private key", private)
+		}
+		keys, err := serviceaccount.NewKeys(signer)
+		if err != nil {
+			return fmt.Errorf("--service-account-private-key-file: %w", err)
+		}
+		o.SecretToken = keys.SignSecret
+	}
+	if f.serviceRange == "" {
+		return nil
+	}
+	for _, text := range strings.Split(f.serviceRange, ",") {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return fmt.Errorf("--service-cluster-ip-range: %w", err)
+		}
+		o.ServiceRanges = append(o.ServiceRanges, prefix)
+	}
+	return nil
 }
 
 const controllersLease = controllers.LeaseName
 
 // manageControllers runs the controllers until the command's context ends.
-func manageControllers(command *cobra.Command, flags *componentFlags, controllerFlags *controllerFlags, useServiceAccounts bool) error {
+func manageControllers(command *cobra.Command, flags *componentFlags, controllerFlags *controllerFlags, own *controllerManagerFlags) error {
 	ctx := command.Context()
 	log, err := flags.log.logger(command.ErrOrStderr())
 	if err != nil {
@@ -47,6 +91,9 @@ func manageControllers(command *cobra.Command, flags *componentFlags, controller
 	}
 	options, err := controllerFlags.options()
 	if err != nil {
+		return err
+	}
+	if err := own.complete(options); err != nil {
 		return err
 	}
 	config, err := flags.clientConfig("kube-controller-manager")
@@ -75,8 +122,14 @@ func manageControllers(command *cobra.Command, flags *componentFlags, controller
 		return err
 	}
 	identities := func(string) (*rest.Config, error) { return config, nil }
-	if useServiceAccounts {
-		identities = clientbuilder.NewDynamicClientBuilder(rest.AnonymousClientConfig(config), client.CoreV1(), "kube-system").Config
+	if own.useServiceAccounts {
+		accounts := clientbuilder.NewDynamicClientBuilder(rest.AnonymousClientConfig(config), client.CoreV1(), "kube-system")
+		identities = func(name string) (*rest.Config, error) {
+			if name == "" {
+				return config, nil
+			}
+			return accounts.Config(name)
+		}
 	}
 	log.Info("running the controllers", "server", config.Host)
 	return flags.run(ctx, client, log, func(ctx context.Context) error {

@@ -32,6 +32,7 @@ func (f *controllerFlags) add(flags *pflag.FlagSet) {
 	addWorkloadFlags(flags, c)
 	addAutoscalingFlags(flags, &c.HPAController)
 	addServiceFlags(flags, c)
+	addHousekeepingFlags(flags, c)
 	flags.StringSliceVar(&f.pool, "service-load-balancer-pool", nil, "addresses for Services of the type LoadBalancer: CIDRs, ranges FIRST-LAST, or single ones, of either family; none: those Services stay pending")
 	addVolumeFlags(flags, c)
 	n := &c.NodeLifecycleController

@@ -12,29 +12,35 @@ import (
 	"k8s.io/utils/clock"
 )
 
+// syncMetrics count the syncs of a controller by the status code that they ended
+// with.
+type syncMetrics struct {
+	total    *metrics.CounterVec
+	duration *metrics.HistogramVec
+	register func()
+}
+
 var (
-	syncs = metrics.NewCounterVec(&metrics.CounterOpts{
-		Subsystem:      "root_ca_cert_publisher",
-		Name:           "sync_total",
-		Help:           "Number of namespace syncs happened in root ca cert publisher.",
-		StabilityLevel: metrics.ALPHA,
-	}, []string{"code"})
-	duration = metrics.NewHistogramVec(&metrics.HistogramOpts{
-		Subsystem:      "root_ca_cert_publisher",
-		Name:           "sync_duration_seconds",
-		Help:           "Number of namespace syncs happened in root ca cert publisher.",
-		Buckets:        metrics.ExponentialBuckets(0.001, 2, 15),
-		StabilityLevel: metrics.ALPHA,
-	}, []string{"code"})
-	register = sync.OnceFunc(func() { legacyregistry.MustRegister(syncs, duration) })
+	syncs       = newSyncMetrics("root_ca_cert_publisher", "Number of namespace syncs happened in root ca cert publisher.", "Number of namespace syncs happened in root ca cert publisher.")
+	bundleSyncs = newSyncMetrics("clustertrustbundle_publisher", "Number of syncs that occurred in cluster trust bundle publisher.", "The time it took to sync a cluster trust bundle.")
 )
 
-// measured counts syncs by the status code that they ended with.
-func measured(clock clock.PassiveClock, work func(context.Context, string) error) func(context.Context, string) error {
-	register()
-	return func(ctx context.Context, namespace string) error {
+func newSyncMetrics(subsystem, total, duration string) *syncMetrics {
+	m := &syncMetrics{
+		total: metrics.NewCounterVec(&metrics.CounterOpts{Subsystem: subsystem, Name: "sync_total", Help: total, StabilityLevel: metrics.ALPHA}, []string{"code"}),
+		duration: metrics.NewHistogramVec(&metrics.HistogramOpts{
+			Subsystem: subsystem, Name: "sync_duration_seconds", Help: duration, Buckets: metrics.ExponentialBuckets(0.001, 2, 15), StabilityLevel: metrics.ALPHA,
+		}, []string{"code"}),
+	}
+	m.register = sync.OnceFunc(func() { legacyregistry.MustRegister(m.total, m.duration) })
+	return m
+}
+
+func (m *syncMetrics) measured(clock clock.PassiveClock, work func(context.Context, string) error) func(context.Context, string) error {
+	m.register()
+	return func(ctx context.Context, key string) error {
 		began := clock.Now()
-		err := work(ctx, namespace)
+		err := work(ctx, key)
 		code := "200"
 		if err != nil {
 			code = "500"
@@ -42,8 +48,8 @@ func measured(clock clock.PassiveClock, work func(context.Context, string) error
 				code = strconv.Itoa(int(status.Status().Code))
 			}
 		}
-		syncs.WithLabelValues(code).Inc()
-		duration.WithLabelValues(code).Observe(clock.Since(began).Seconds())
+		m.total.WithLabelValues(code).Inc()
+		m.duration.WithLabelValues(code).Observe(clock.Since(began).Seconds())
 		return err
 	}
 }

@@ -35,7 +35,7 @@ func Setup(rootCA []byte) reconcile.Setup {
 	return func(c *reconcile.Controller) error {
 		namespaces, configMaps := c.Informers.Core().V1().Namespaces(), c.Informers.Core().V1().ConfigMaps()
 		x := &controller{client: c.Client, maps: configMaps.Lister(), data: map[string]string{"ca.crt": string(rootCA)}}
-		queue := reconcile.NewQueue(c, "root_ca_cert_publisher", 1, measured(c.Clock, x.sync))
+		queue := reconcile.NewQueue(c, "root_ca_cert_publisher", 1, syncs.measured(c.Clock, x.sync))
 		ours := func(m *corev1.ConfigMap) {
 			if m.Name == configMap {
 				queue.Add(m.Namespace)

@@ -1,4 +1,5 @@
-// Package serviceaccount gives every namespace its "default" ServiceAccount
+// Package serviceaccount looks after ServiceAccounts and their tokens. [Setup]
+// gives every namespace its "default" ServiceAccount
 // (https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#serviceaccount-controller).
 package serviceaccount
 

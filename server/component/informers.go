@@ -4,7 +4,11 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/informers"
+	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -32,12 +36,48 @@ func NewInformers(client kubernetes.Interface) *Informers {
 // managedFields, and pods that have a node without what only its kubelet reads.
 type SharedInformers struct {
 	informers.SharedInformerFactory
-	stop chan struct{}
+	// Reader lists what the informers may: for who needs objects whole.
+	Reader kubernetes.Interface
+	stop   chan struct{}
+
+	mu      sync.Mutex
+	secrets map[corev1.SecretType]informers.SharedInformerFactory
 }
 
 // Run starts the informers that were asked for since. Those that run already go
 // on; all of them end when their last user releases them.
-func (s *SharedInformers) Run() { s.SharedInformerFactory.Start(s.stop) }
+func (s *SharedInformers) Run() {
+	s.Start(s.stop)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, factory := range s.secrets {
+		factory.Start(s.stop)
+	}
+}
+
+// Secrets are the informers of Secrets of one type: few need those of all
+// others, which may be large and are nobody's business.
+func (s *SharedInformers) Secrets(kind corev1.SecretType) coreinformers.SecretInformer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	factory, ok := s.secrets[kind]
+	if !ok {
+		factory = informers.NewSharedInformerFactoryWithOptions(s.Reader, resync, informers.WithTransform(lean),
+			informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+				o.FieldSelector = fields.OneTermEqualSelector("type", string(kind)).String()
+			}))
+		s.secrets[kind] = factory
+	}
+	return factory.Core().V1().Secrets()
+}
+
+func (s *SharedInformers) end() {
+	close(s.stop)
+	s.Shutdown()
+	for _, factory := range s.secrets {
+		factory.Shutdown()
+	}
+}
 
 // Use returns the process's informers, and what to call once when they aren't
 // needed any more; it returns when the last user's informers have ended.
@@ -47,7 +87,9 @@ func (i *Informers) Use() (shared *SharedInformers, release func()) {
 	if i.users == 0 {
 		i.used = &SharedInformers{
 			SharedInformerFactory: informers.NewSharedInformerFactoryWithOptions(i.client, resync, informers.WithTransform(lean)),
+			Reader:                i.client,
 			stop:                  make(chan struct{}),
+			secrets:               map[corev1.SecretType]informers.SharedInformerFactory{},
 		}
 	}
 	i.users++
@@ -60,7 +102,6 @@ func (i *Informers) release() {
 	if i.users--; i.users > 0 {
 		return
 	}
-	close(i.used.stop)
-	i.used.Shutdown()
+	i.used.end()
 	i.used = nil
 }
