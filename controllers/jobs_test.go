@@ -9,12 +9,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/utils/ptr"
 )
 
 func TestJobs(t *testing.T) {
 	c := start(t, nil, "serviceaccount", "job")
 	c.workers()
+	before := counters(t)
 	ns := c.namespace("jobs")
 	await(c, c.client.CoreV1().ServiceAccounts(ns), "default", func(*corev1.ServiceAccount) bool { return true })
 	jobs, pods := c.client.BatchV1().Jobs(ns), c.client.CoreV1().Pods(ns)
@@ -107,7 +109,42 @@ func TestJobs(t *testing.T) {
 	create("foreign", "done", func(s *batchv1.JobSpec) { s.ManagedBy = ptr.To("example.com/queue") })
 	create("last", "done", func(s *batchv1.JobSpec) { s.ActiveDeadlineSeconds = ptr.To[int64](600) })
 	ends("last", batchv1.JobComplete)
+	c.awaitEvent(ns, "last", "Completed")
+	for series, want := range map[string]float64{
+		`job_controller_jobs_finished_total NonIndexed CompletionsReached succeeded`: 2,
+		`job_controller_jobs_finished_total Indexed CompletionsReached succeeded`:    1,
+		`job_controller_jobs_finished_total NonIndexed BackoffLimitExceeded failed`:  1,
+		`job_controller_jobs_finished_total Indexed FailedIndexes failed`:            1,
+		`job_controller_job_pods_finished_total NonIndexed succeeded`:                24,
+		`job_controller_job_pods_finished_total Indexed succeeded`:                   12,
+		`job_controller_job_pods_finished_total NonIndexed failed`:                   1,
+		`job_controller_job_pods_finished_total Indexed failed`:                      4,
+		`job_controller_job_finished_indexes_total global succeeded`:                 12,
+		`job_controller_job_finished_indexes_total perIndex failed`:                  4,
+		`job_controller_jobs_by_external_controller_total example.com/queue`:         1,
+	} {
+		if got := counters(t)[series] - before[series]; got != want {
+			t.Errorf("%s: %v, want %v", series, got, want)
+		}
+	}
 	if j := must(jobs.Get(c.ctx, "foreign", metav1.GetOptions{}))(t); fmt.Sprint(j.Status) != fmt.Sprint(batchv1.JobStatus{}) {
 		t.Errorf("touched another controller's Job: %+v", j.Status)
 	}
+}
+
+// counters are the process's counters, by their names and the values of their
+// labels.
+func counters(t *testing.T) map[string]float64 {
+	t.Helper()
+	out := map[string]float64{}
+	for _, family := range must(legacyregistry.DefaultGatherer.Gather())(t) {
+		for _, metric := range family.GetMetric() {
+			series := family.GetName()
+			for _, label := range metric.GetLabel() {
+				series += " " + label.GetValue()
+			}
+			out[series] = metric.GetCounter().GetValue()
+		}
+	}
+	return out
 }

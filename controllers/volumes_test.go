@@ -1,7 +1,9 @@
 package controllers_test
 
 import (
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -140,6 +142,33 @@ func TestVolumesAreBound(t *testing.T) {
 	must(volumes.Patch(c.ctx, "reserved", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}))(t)
 	c.awaitClaim(ns, "reserves", corev1.ClaimLost)
 	c.awaitEvent(ns, "reserves", "ClaimLost")
+}
+
+// TestManyVolumesAreBound has many claims and as many volumes come at once: each
+// gets one, and none two.
+func TestManyVolumesAreBound(t *testing.T) {
+	const many = 60
+	c := start(t, nil, binding...)
+	ns := c.namespace("data")
+	var creating sync.WaitGroup
+	for i := range many {
+		creating.Go(func() { c.claim(ns, fmt.Sprint("claim-", i), ptr.To("manual")) })
+		creating.Go(func() { c.volume(fmt.Sprint("volume-", i), "manual") })
+	}
+	creating.Wait()
+	claimed := map[string]string{}
+	for i := range many {
+		name := fmt.Sprint("claim-", i)
+		claim := c.awaitClaim(ns, name, corev1.ClaimBound)
+		if other, twice := claimed[claim.Spec.VolumeName]; twice {
+			t.Errorf("%s and %s have %s", name, other, claim.Spec.VolumeName)
+		}
+		claimed[claim.Spec.VolumeName] = name
+		volume := c.awaitVolume(claim.Spec.VolumeName, corev1.VolumeBound)
+		if volume.Spec.ClaimRef.UID != claim.UID {
+			t.Errorf("%s is bound to %s, which is bound to %s", name, volume.Name, volume.Spec.ClaimRef.Name)
+		}
+	}
 }
 
 func TestVolumesAreReclaimed(t *testing.T) {

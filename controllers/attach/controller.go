@@ -202,7 +202,7 @@ func (x *controller) nameOf(attachment *storagev1.VolumeAttachment) (string, boo
 }
 
 func (x *controller) seeNode(node *corev1.Node) {
-	x.ledger.nodeBack(node.Name)
+	x.ledger.forgetNode(node.Name)
 	for _, attached := range node.Status.VolumesAttached {
 		name := string(attached.Name)
 		if driver, handle, ok := parseCSI(name); ok {

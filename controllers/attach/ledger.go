@@ -149,7 +149,8 @@ func (l *ledger) tell(volume string, waiting []string) (news []string) {
 	return news
 }
 
-// nodeGone keeps what a node used last; nodeBack drops it.
+// nodeGone keeps what a node used last; forgetNode drops it, when the node is
+// back or has no volumes any more.
 func (l *ledger) nodeGone(node *corev1.Node) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -158,7 +159,7 @@ func (l *ledger) nodeGone(node *corev1.Node) {
 	}
 }
 
-func (l *ledger) nodeBack(name string) {
+func (l *ledger) forgetNode(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.lastInUse, name)

@@ -22,8 +22,13 @@ func (x *controller) syncNode(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if cached, err := x.nodes.Get(name); len(asked) == 0 && (err != nil || slices.Equal(names(cached.Status.VolumesAttached), names(attached))) {
-		return nil
+	cached, err := x.nodes.Get(name)
+	switch {
+	case len(asked) > 0:
+	case apierrors.IsNotFound(err):
+		return x.forgetNode(name)
+	case err != nil || slices.Equal(names(cached.Status.VolumesAttached), names(attached)):
+		return err
 	}
 	node, err := x.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -59,6 +64,15 @@ func (x *controller) syncNode(ctx context.Context, name string) error {
 		}
 	}
 	return nil
+}
+
+// forgetNode drops what a node that is gone used last, once it has no volumes.
+func (x *controller) forgetNode(name string) error {
+	left, err := owned.Indexed[*storagev1.VolumeAttachment](x.attachments, byNode, name)
+	if err == nil && len(left) == 0 && len(x.ledger.plainOf(name)) == 0 {
+		x.ledger.forgetNode(name)
+	}
+	return err
 }
 
 // attachedTo are the volumes that a node may mount.

@@ -46,6 +46,7 @@ type controller struct {
 // Setup is the cronjob-controller.
 func Setup(workers int) reconcile.Setup {
 	return func(c *reconcile.Controller) error {
+		register()
 		cronJobs, jobs := c.Informers.Batch().V1().CronJobs(), c.Informers.Batch().V1().Jobs()
 		x := &controller{
 			client: c.Client, clock: c.Clock, events: c.Recorder("cronjob-controller"),
@@ -260,6 +261,7 @@ func (r *run) startAt(ctx context.Context, at time.Time) error {
 		r.warn("FailedCreate", "Error creating job: %v", err)
 		return err
 	default:
+		skew.Observe(created.CreationTimestamp.Sub(at).Seconds())
 		r.events.Eventf(r.cron, corev1.EventTypeNormal, "SuccessfulCreate", "Created job %v", created.Name)
 	}
 	r.tracker.Wrote(cache.MetaObjectToName(r.cron), r.jobs.GetStore(), created)

@@ -50,6 +50,7 @@ type controller struct {
 // Setup is the job-controller.
 func Setup(workers int) reconcile.Setup {
 	return func(c *reconcile.Controller) error {
+		register()
 		jobs := c.Informers.Batch().V1().Jobs()
 		control, err := pod.NewControl(c, "job-controller")
 		if err != nil {
@@ -59,7 +60,12 @@ func Setup(workers int) reconcile.Setup {
 		x.queue = reconcile.NewQueue(c, "job", workers, x.sync)
 		x.orphans = reconcile.NewQueue(c, "job_orphan_pod", 1, x.syncOrphan)
 		if err := c.Handle(x.jobs, reconcile.Events[*batchv1.Job]{
-			Add: func(j *batchv1.Job) { x.queue.Add(cache.MetaObjectToName(j)) },
+			Add: func(j *batchv1.Job) {
+				if managedElsewhere(j) {
+					elsewhere.WithLabelValues(*j.Spec.ManagedBy).Inc()
+				}
+				x.queue.Add(cache.MetaObjectToName(j))
+			},
 			Update: func(before, j *batchv1.Job) {
 				if ended(j) && !ended(before) {
 					x.release(j)
@@ -73,11 +79,22 @@ func Setup(workers int) reconcile.Setup {
 		}); err != nil {
 			return err
 		}
-		if err := c.Handle(control.Informer, reconcile.Each(func(p *corev1.Pod) {
+		release := func(p *corev1.Pod) {
 			if x.orphaned(p) {
 				x.orphans.Add(cache.MetaObjectToName(p))
 			}
-		})); err != nil {
+		}
+		if err := c.Handle(control.Informer, reconcile.Events[*corev1.Pod]{
+			Add: func(p *corev1.Pod) {
+				observeTerminated(nil, p)
+				release(p)
+			},
+			Update: func(before, p *corev1.Pod) {
+				observeTerminated(before, p)
+				release(p)
+			},
+			Delete: func(p *corev1.Pod) { observeTerminated(p, nil) },
+		}); err != nil {
 			return err
 		}
 		return c.Handle(control.Informer, owned.Watch[*batchv1.Job, *corev1.Pod]{
@@ -104,7 +121,7 @@ func (x *controller) sync(ctx context.Context, key cache.ObjectName) error {
 	if err != nil {
 		return err
 	}
-	if by := cached.Spec.ManagedBy; by != nil && *by != batchv1.JobControllerName {
+	if managedElsewhere(cached) {
 		return nil
 	}
 	if ended(cached) {
@@ -112,6 +129,7 @@ func (x *controller) sync(ctx context.Context, key cache.ObjectName) error {
 		return nil
 	}
 	if !x.pods.Tracker.Fresh(key) {
+		stale.WithLabelValues(batchv1.GroupName, "jobs").Inc()
 		x.queue.AddAfter(key, freshness.Recheck)
 		return nil
 	}
@@ -120,9 +138,17 @@ func (x *controller) sync(ctx context.Context, key cache.ObjectName) error {
 		x.pods.Events.Event(job, corev1.EventTypeWarning, "UnknownCompletionMode", "Skipped Job sync because completion mode is unknown")
 		return nil
 	}
+	began := x.clock.Now()
+	did, err := x.work(ctx, job)
+	observeSync(job, did, err, x.clock.Since(began))
+	return err
+}
+
+// work brings a Job on, and returns which action that was.
+func (x *controller) work(ctx context.Context, job *batchv1.Job) (did string, err error) {
 	pods, err := x.claim(ctx, job)
 	if err != nil {
-		return err
+		return didReconcile, err
 	}
 	now := x.clock.Now()
 	before := job.Status.DeepCopy()
@@ -130,48 +156,48 @@ func (x *controller) sync(ctx context.Context, key cache.ObjectName) error {
 		start := metav1.NewTime(now)
 		job.Status.StartTime = &start
 	}
-	l := newLook(job, pods, x.backoff.get(key), now)
-	failure := x.act(ctx, l)
+	l := newLook(job, pods, x.backoff.get(cache.MetaObjectToName(job)), now)
+	did, failure := x.act(ctx, l)
 	job.Status.Active, job.Status.Ready, job.Status.Terminating = l.running, &l.ready, &l.terminating
 	if err := x.track(ctx, l, before); err != nil {
-		return fmt.Errorf("tracking status: %w", err)
+		return did, fmt.Errorf("tracking status: %w", err)
 	}
-	return failure
+	return did, failure
 }
 
-// act creates and deletes pods.
-func (x *controller) act(ctx context.Context, l *look) error {
+// act creates or deletes pods, and returns which.
+func (x *controller) act(ctx context.Context, l *look) (did string, err error) {
 	key := cache.MetaObjectToName(l.job)
 	if l.finished != nil {
 		err := x.remove(ctx, l, l.active, false)
 		if l.running > 0 {
 			l.finished = nil // not before all are being deleted
 		}
-		return err
+		return didDelete, err
 	}
 	if l.job.Spec.ActiveDeadlineSeconds != nil && !suspended(l.job) {
 		x.queue.AddAfter(key, l.untilDeadline())
 	}
 	if l.job.DeletionTimestamp != nil {
-		return nil
+		return didTrack, nil
 	}
 	p := l.plan()
 	if p.wait > 0 {
 		x.queue.AddAfter(key, max(gather, p.wait))
 	}
-	var err error
+	did = didTrack
 	switch {
 	case len(p.remove) > 0:
-		err = x.remove(ctx, l, p.remove, true)
+		did, err = didDelete, x.remove(ctx, l, p.remove, true)
 	case p.create > 0:
-		err = x.create(ctx, l, p)
+		did, err = didCreate, x.create(ctx, l, p)
 	}
 	if l.complete() {
 		l.finished = condition(batchv1.JobSuccessCriteriaMet, corev1.ConditionTrue, batchv1.JobReasonCompletionsReached, "Reached expected number of succeeded pods", l.now)
-		return err
+		return did, err
 	}
 	x.noteSuspension(l)
-	return err
+	return did, err
 }
 
 // noteSuspension says in the status when the Job is suspended or resumed.
@@ -243,8 +269,12 @@ func (x *controller) orphaned(p *corev1.Pod) bool {
 	case err != nil:
 		return false
 	}
-	elsewhere := job.Spec.ManagedBy != nil && *job.Spec.ManagedBy != batchv1.JobControllerName
-	return ended(job) && !elsewhere
+	return ended(job) && !managedElsewhere(job)
+}
+
+// managedElsewhere is whether a Job is another controller's.
+func managedElsewhere(job *batchv1.Job) bool {
+	return job.Spec.ManagedBy != nil && *job.Spec.ManagedBy != batchv1.JobControllerName
 }
 
 func (x *controller) syncOrphan(ctx context.Context, key cache.ObjectName) error {

@@ -34,6 +34,7 @@ type look struct {
 	failedIndexes               *indexes
 	delayed                     map[int]*corev1.Pod // failed pods kept until their index's next
 	finished                    *batchv1.JobCondition
+	judged                      []batchv1.PodFailurePolicyAction // of pods that newly failed; empty where no rule matched
 }
 
 func newLook(job *batchv1.Job, pods []*corev1.Pod, before failures, now time.Time) *look {

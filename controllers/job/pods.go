@@ -31,6 +31,7 @@ func (x *controller) create(ctx context.Context, l *look, p plan) error {
 			index = p.next[i]
 		}
 		err := x.pods.Create(ctx, l.job, l.newPod(index))
+		observeCreation(l, err)
 		if err == nil {
 			made.Add(1)
 		}

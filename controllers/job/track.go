@@ -43,6 +43,8 @@ func (x *controller) track(ctx context.Context, l *look, before *batchv1.JobStat
 		if err := x.writeStatus(ctx, job); err != nil {
 			return fmt.Errorf("adding uncounted pods to status: %w", err)
 		}
+		observePods(job, before)
+		observePolicy(l.judged)
 		x.backoff.put(cache.MetaObjectToName(job), l.failures)
 	}
 	written := job.Status.DeepCopy()
@@ -65,6 +67,7 @@ func (x *controller) track(ctx context.Context, l *look, before *batchv1.JobStat
 		if statusErr := x.writeStatus(ctx, job); statusErr != nil {
 			return errors.Join(err, fmt.Errorf("removing uncounted pods from status: %w", statusErr))
 		}
+		observePods(job, written)
 	}
 	if ends {
 		x.tellEnd(job, l.finished)
@@ -118,7 +121,12 @@ func (l *look) account() (done []*corev1.Pod, more bool) {
 				uncounted.Succeeded = append(uncounted.Succeeded, p.UID)
 			}
 		case failed || l.finished != nil && l.finished.Type != batchv1.JobSuccessCriteriaMet:
-			if !l.uncountedFailed.Has(p.UID) && (!indexed(l.job) || l.validIndex(p)) && judge(l.job.Spec.PodFailurePolicy, p).counts {
+			if l.uncountedFailed.Has(p.UID) || indexed(l.job) && !l.validIndex(p) {
+				break
+			}
+			v := judge(l.job.Spec.PodFailurePolicy, p)
+			l.judged = append(l.judged, v.action)
+			if v.counts {
 				uncounted.Failed = append(uncounted.Failed, p.UID)
 			}
 		}
@@ -180,6 +188,7 @@ func (l *look) enact() bool {
 }
 
 func (x *controller) tellEnd(job *batchv1.Job, c *batchv1.JobCondition) {
+	observeEnd(job, c)
 	if c.Type == batchv1.JobFailed {
 		x.pods.Events.Event(job, corev1.EventTypeWarning, c.Reason, c.Message)
 		return

@@ -1,0 +1,209 @@
+package e2e
+
+import (
+	"context"
+	"os/exec"
+	"regexp"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+)
+
+// A process is a component that runs beside its server.
+type process struct {
+	t       *testing.T
+	name    string
+	command *exec.Cmd
+	log     lockedBuffer
+}
+
+// component starts howdah scheduler or howdah controller-manager, whose elections
+// are faster than by default.
+func (s *server) component(name string, flags ...string) *process {
+	s.t.Helper()
+	p := &process{t: s.t, name: name}
+	p.command = exec.Command(howdah, append([]string{name, "--kubeconfig", s.kubeconfig(), "--secure-port", "0", "--log-level", "debug",
+		"--leader-elect-lease-duration", "3s", "--leader-elect-renew-deadline", "2s", "--leader-elect-retry-period", "200ms"}, flags...)...)
+	p.command.Stdout, p.command.Stderr = &p.log, &p.log
+	if err := p.command.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		if p.command != nil {
+			p.stop()
+		}
+		if s.t.Failed() {
+			s.t.Logf("log of howdah %s:\n%s", name, p.log.tail(8<<10))
+		}
+	})
+	return p
+}
+
+// leads waits until the process is the leader.
+func (p *process) leads() {
+	p.t.Helper()
+	if err := p.log.seen(regexp.MustCompile("msg=leading"), seenTimeout); err != nil {
+		p.t.Fatalf("howdah %s doesn't lead: %v", p.name, err)
+	}
+}
+
+// kill ends the process as a crash does.
+func (p *process) kill() {
+	p.t.Helper()
+	if err := p.command.Process.Kill(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.command.Wait()
+	p.command = nil
+}
+
+// stop asks the process to end and checks that it does so cleanly.
+func (p *process) stop() {
+	p.t.Helper()
+	command := p.command
+	p.command = nil
+	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Errorf("signal howdah %s: %v", p.name, err)
+	}
+	timer := time.AfterFunc(stopTimeout, func() { command.Process.Kill() })
+	if err := command.Wait(); err != nil || !timer.Stop() {
+		p.t.Errorf("howdah %s did not stop cleanly: %v", p.name, err)
+	}
+}
+
+// extremes keep how few pods were ready and how many there were.
+type extremes struct {
+	mu    sync.Mutex
+	pods  map[types.UID]bool // ready or not, of those that aren't leaving
+	least int
+	most  int
+}
+
+// watchPods follows a namespace's pods, from those there are on, until the context
+// ends.
+func watchPods(ctx context.Context, t *testing.T, client kubernetes.Interface, namespace string) *extremes {
+	t.Helper()
+	e := &extremes{pods: map[types.UID]bool{}, least: -1}
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(namespace))
+	see := func(object any, gone bool) {
+		pod, ok := object.(*corev1.Pod)
+		if !ok {
+			return
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if gone || pod.DeletionTimestamp != nil {
+			delete(e.pods, pod.UID)
+		} else {
+			e.pods[pod.UID] = podReady(pod)
+		}
+		e.most = max(e.most, len(e.pods))
+		if e.least >= 0 {
+			e.least = min(e.least, e.ready())
+		}
+	}
+	handler := must(factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(o any) { see(o, false) }, UpdateFunc: func(_, o any) { see(o, false) }, DeleteFunc: func(o any) { see(o, true) },
+	}))(t)
+	factory.Start(ctx.Done())
+	if !cache.WaitForCacheSync(ctx.Done(), handler.HasSynced) {
+		t.Fatal("the pods weren't listed in time")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.least, e.most = e.ready(), len(e.pods)
+	return e
+}
+
+func podReady(pod *corev1.Pod) bool {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodReady {
+			return condition.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+func (e *extremes) ready() (n int) {
+	for _, ready := range e.pods {
+		if ready {
+			n++
+		}
+	}
+	return n
+}
+
+func (e *extremes) seen() (least, most int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.least, e.most
+}
+
+// TestProcesses runs the controllers and the scheduler as processes of their own.
+// The controllers' leader is killed in the middle of a rollout: the other one
+// goes on, and at no time there are fewer or more pods than the Deployment
+// allows.
+func TestProcesses(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	s := newServer(t, "", alone, "--scheduler=false")
+	s.kwok()
+	client := must(kubernetes.NewForConfig(s.config()))(t)
+	addNodes(t, client, 3)
+	scheduler := s.component("scheduler")
+	first := s.component("controller-manager")
+	first.leads()
+	scheduler.leads()
+	second := s.component("controller-manager", "--use-service-account-credentials")
+
+	const replicas, slack = 20, 2
+	deployments, apps := client.AppsV1().Deployments("default"), client.AppsV1().RESTClient()
+	awaitObject(ctx, t, client.CoreV1().RESTClient(), "serviceaccounts", "default", "default", &corev1.ServiceAccount{}, func(*corev1.ServiceAccount) bool { return true })
+	labels := map[string]string{"app": "web"}
+	must(deployments.Create(ctx, &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: new(int32(replicas)), Selector: &metav1.LabelSelector{MatchLabels: labels}, MinReadySeconds: 1,
+			Strategy: appsv1.DeploymentStrategy{RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: new(intstr.FromInt32(slack)), MaxSurge: new(intstr.FromInt32(slack))}},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "nginx:1"}}}},
+		},
+	}, metav1.CreateOptions{}))(t)
+	rolled := func(d *appsv1.Deployment) bool {
+		return d.Status.ObservedGeneration == d.Generation && d.Status.UpdatedReplicas == replicas && d.Status.AvailableReplicas == replicas && d.Status.Replicas == replicas
+	}
+	awaitObject(ctx, t, apps, "deployments", "default", "web", &appsv1.Deployment{}, rolled)
+	pods := watchPods(ctx, t, client, "default")
+	must(deployments.Patch(ctx, "web", types.StrategicMergePatchType, []byte(`{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"nginx:2"}]}}}}`), metav1.PatchOptions{}))(t)
+	awaitObject(ctx, t, apps, "deployments", "default", "web", &appsv1.Deployment{}, func(d *appsv1.Deployment) bool {
+		return d.Status.ObservedGeneration == d.Generation && d.Status.UpdatedReplicas > replicas/4
+	})
+	first.kill()
+	if d := must(deployments.Get(ctx, "web", metav1.GetOptions{}))(t); rolled(d) {
+		t.Error("the rollout was over before the leader was killed")
+	}
+	second.leads()
+	awaitObject(ctx, t, apps, "deployments", "default", "web", &appsv1.Deployment{}, rolled)
+	if least, most := pods.seen(); least < replicas-slack || most > replicas+slack {
+		t.Errorf("there were %d ready pods at least, and %d pods at most", least, most)
+	}
+
+	// Who stops gives the lead back.
+	second.stop()
+	scheduler.stop()
+	for _, name := range []string{"kube-controller-manager", "kube-scheduler"} {
+		awaitObject(ctx, t, client.CoordinationV1().RESTClient(), "leases", "kube-system", name, &coordinationv1.Lease{}, func(lease *coordinationv1.Lease) bool {
+			return lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity == ""
+		})
+	}
+}
