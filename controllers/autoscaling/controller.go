@@ -3,6 +3,7 @@ package autoscaling
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -46,6 +47,7 @@ type controller struct {
 	Options
 	client    kubernetes.Interface
 	events    record.EventRecorder
+	log       *slog.Logger
 	clock     clock.PassiveClock
 	lister    autoscalinglisters.HorizontalPodAutoscalerLister
 	store     cache.Store
@@ -77,11 +79,11 @@ func Setup(o Options) reconcile.Setup {
 			return err
 		}
 		x := &controller{
-			Options: o, client: c.Client, events: c.Recorder("horizontal-pod-autoscaler"), clock: c.Clock, lister: autoscalers.Lister(),
+			Options: o, client: c.Client, events: c.Recorder("horizontal-pod-autoscaler"), log: c.Log, clock: c.Clock, lister: autoscalers.Lister(),
 			store: autoscalers.Informer().GetStore(), pods: pods.Lister(), scales: scales, mapper: mapper, sources: sources,
 			selectors: newSelectors(), histories: map[cache.ObjectName]*history{},
 		}
-		x.queue = reconcile.NewQueueWithLimiter(c, "horizontalpodautoscaler", o.Workers, every{o.Period}, x.sync)
+		x.queue = reconcile.NewQueue(c, "horizontalpodautoscaler", o.Workers, x.sync)
 		c.Every(rediscover, func(context.Context) {
 			x.mapper.Reset()
 			x.sources.versions.Invalidate()
@@ -111,13 +113,6 @@ func Setup(o Options) reconcile.Setup {
 	}
 }
 
-// every is the same pause after each failure.
-type every struct{ period time.Duration }
-
-func (e every) When(cache.ObjectName) time.Duration { return e.period }
-func (e every) NumRequeues(cache.ObjectName) int    { return 0 }
-func (e every) Forget(cache.ObjectName)             {}
-
 func (x *controller) sync(ctx context.Context, name cache.ObjectName) error {
 	if !x.tracker.Fresh(name) {
 		stale.WithLabelValues(autoscalingv2.GroupName, "horizontalpodautoscalers").Inc()
@@ -137,7 +132,11 @@ func (x *controller) sync(ctx context.Context, name cache.ObjectName) error {
 		return err
 	}
 	x.queue.AddAfter(name, x.Period)
-	return x.reconcile(ctx, hpa.DeepCopy())
+	if err := x.reconcile(ctx, hpa.DeepCopy()); err != nil {
+		// Conditions and events tell the user; the next look is the next try.
+		x.log.Debug("an autoscaler can't do its work", "autoscaler", name, "err", err)
+	}
+	return nil
 }
 
 // history is that of an autoscaler, which only its worker uses.
