@@ -84,7 +84,12 @@ func Setup(workers int) reconcile.Setup {
 			},
 			Enqueue: func(name cache.ObjectName) { x.queue.Add(name) },
 		}
-		revisionWatch := owned.Watch[*appsv1.DaemonSet, *appsv1.ControllerRevision]{Kind: watch.Kind, Get: watch.Get, List: watch.List, Selector: watch.Selector, Enqueue: watch.Enqueue}
+		// A second revision of equal content is only removed when the DaemonSet is
+		// looked at for another reason; who makes one, as Kubernetes' own tests do,
+		// expects to find both.
+		revisionWatch := owned.Watch[*appsv1.DaemonSet, *appsv1.ControllerRevision]{
+			Kind: watch.Kind, Get: watch.Get, List: watch.List, Selector: watch.Selector, Enqueue: watch.Enqueue, OwnAreNoNews: true,
+		}
 		return errors.Join(
 			c.Handle(x.sets, reconcile.Each(func(ds *appsv1.DaemonSet) { x.queue.Add(cache.MetaObjectToName(ds)) })),
 			c.Handle(control.Informer, watch.Handler()),

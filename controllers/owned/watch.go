@@ -24,6 +24,8 @@ type Watch[O, T metav1.Object] struct {
 	List     func(namespace string) ([]O, error)
 	Selector func(O) (labels.Selector, error)
 	Enqueue  func(cache.ObjectName)
+	// OwnAreNoNews: owners don't hear of an object that appears as theirs.
+	OwnAreNoNews bool
 	// Changed hears of updates of what an owner controls; it may be nil.
 	Changed func(owner O, before, after T)
 }
@@ -38,7 +40,9 @@ func (w Watch[O, T]) added(object T) {
 		w.candidates(object)
 		return
 	}
-	w.owner(object)
+	if !w.OwnAreNoNews {
+		w.owner(object)
+	}
 }
 
 func (w Watch[O, T]) updated(before, after T) {
