@@ -188,7 +188,7 @@ const flowHook = "priority-and-fairness-config-consumer"
 
 // router is the map of the server's paths.
 func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
-	documents, err := openapi.New(a.table.Serves)
+	documents, err := openapi.New(a.table.Serves, a.custom)
 	if err != nil {
 		return nil, err
 	}

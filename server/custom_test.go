@@ -370,3 +370,80 @@ status: {phase: ignored}
 		}
 	})
 }
+
+func TestCustomResourcesAreDocumented(t *testing.T) {
+	s := start(t, Options{DataDir: t.TempDir()})
+	e := extend(t, adminConfig(t, s))
+	before, err := e.typed.Discovery().OpenAPISchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.define(t, widgets)
+	lists, err := e.typed.Discovery().ServerPreferredResources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := ""
+	for _, list := range lists {
+		for _, r := range list.APIResources {
+			if r.Name == "widgets" {
+				found = fmt.Sprint(list.GroupVersion, r.Kind, r.ShortNames, r.Categories, r.Namespaced, r.Verbs)
+			}
+		}
+	}
+	if want := "example.com/v1Widget[wd] [all] true [delete deletecollection get list patch create update watch]"; found != want {
+		t.Errorf("discovery has %q, want %q", found, want)
+	}
+	paths, err := e.typed.Discovery().OpenAPIV3().Paths()
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := paths["apis/example.com/v1"].Schema("application/json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{`"com.example.v1.Widget"`, `"/apis/example.com/v1/namespaces/{namespace}/widgets/{name}/scale"`, `"io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"`, `"x-kubernetes-selectable-fields"`} {
+		if !strings.Contains(string(document), part) {
+			t.Errorf("the v3 document has no %s", part)
+		}
+	}
+	if _, err := paths["apis/example.com/v1"].Schema("application/com.github.proto-openapi.spec.v3.v1.0+protobuf"); err != nil {
+		t.Errorf("as protobuf: %v", err)
+	}
+	after, err := e.typed.Discovery().OpenAPISchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if more := len(after.Definitions.AdditionalProperties) - len(before.Definitions.AdditionalProperties); more != 2 {
+		t.Errorf("the v2 document has %d more definitions, want 2", more)
+	}
+}
+
+func TestDefinitionsWantTheSameNames(t *testing.T) {
+	s := start(t, Options{DataDir: t.TempDir()})
+	e := extend(t, adminConfig(t, s))
+	e.define(t, widgets)
+	other := definition(t, strings.NewReplacer("widgets", "gadgets", "singular: widget", "singular: gadget", "WidgetList", "GadgetList").Replace(widgets))
+	if _, err := e.crds.ApiextensionsV1().CustomResourceDefinitions().Create(t.Context(), other, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	refused := e.untilDefinition(t, other.Name, func(crd *apiextensionsv1.CustomResourceDefinition) bool {
+		return apihelpers.IsCRDConditionFalse(crd, apiextensionsv1.NamesAccepted)
+	})
+	accepted := apihelpers.FindCRDCondition(refused, apiextensionsv1.NamesAccepted)
+	if accepted.Reason != "ListKindConflict" || accepted.Message != `"WidgetList" is already in use` {
+		t.Errorf("%+v", accepted)
+	}
+	if c := apihelpers.FindCRDCondition(refused, apiextensionsv1.Established); c.Reason != "NotAccepted" || c.Message != "not all names are accepted" {
+		t.Errorf("%+v", c)
+	}
+	if err := e.crds.ApiextensionsV1().CustomResourceDefinitions().Delete(t.Context(), "widgets.example.com", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	e.untilDefinition(t, other.Name, func(crd *apiextensionsv1.CustomResourceDefinition) bool {
+		return apihelpers.IsCRDConditionTrue(crd, apiextensionsv1.Established)
+	})
+	if _, err := e.Resource(gvr("example.com", "v1", "gadgets")).List(t.Context(), metav1.ListOptions{}); err != nil {
+		t.Error(err)
+	}
+}

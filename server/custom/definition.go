@@ -30,7 +30,8 @@ func newDefinition(store *objects.Store, o *storage.Object) (*definition, error)
 		return nil, err
 	}
 	d := &definition{CustomResourceDefinition: crd, revision: o.Revision}
-	d.schemas = &schemas{store: store, object: o, preserve: crd.Spec.PreserveUnknownFields}
+	d.schemas = &schemas{store: store, preserve: crd.Spec.PreserveUnknownFields}
+	d.schemas.object.Store(o)
 	for i := range crd.Spec.Versions {
 		crd.Spec.Versions[i].Schema = nil
 	}

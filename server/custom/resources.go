@@ -166,6 +166,7 @@ func (r *Resources) put(o *storage.Object, change *tableChange) {
 	r.controller.see(next)
 	if old != nil && old.sameSpec(next) {
 		next.schemas = old.schemas
+		next.schemas.object.Store(o)
 	}
 	if old != nil && old.servesLike(next) {
 		next.rows, next.instances = old.rows, old.instances

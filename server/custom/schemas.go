@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -18,8 +19,8 @@ import (
 // bytes when they are first needed.
 type schemas struct {
 	store    *objects.Store
-	object   *storage.Object
-	preserve bool // spec.preserveUnknownFields
+	object   atomic.Pointer[storage.Object] // the latest with this spec, which the cache has too
+	preserve bool                           // spec.preserveUnknownFields
 
 	once    sync.Once
 	made    map[string]*schema.Structural
@@ -32,7 +33,7 @@ var errSchema = errors.New("the server could not properly serve the CR schema")
 
 // definition is the whole definition, decoded anew: nobody needs it for long.
 func (s *schemas) definition() (*apiextensionsv1.CustomResourceDefinition, error) {
-	return decodeDefinition(s.store, s.object)
+	return decodeDefinition(s.store, s.object.Load())
 }
 
 // structural are the structural schemas by version; a version without schema

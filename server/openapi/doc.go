@@ -13,6 +13,9 @@
 // /openapi/v2 is that of the default group versions; versions turned on beside
 // them are only in /openapi/v3.
 //
+// What comes and goes while the server runs, such as custom resources, is a
+// [Source]: its documents are made when somebody asks for them, and a few kept.
+//
 // Types for server-side apply are not taken from here but from
 // server/builtin/schemas, which holds no descriptions.
 package openapi

@@ -15,6 +15,8 @@ import (
 //go:embed documents
 var documents embed.FS
 
+const jsonSuffix = ".json.gz"
+
 // A form is one encoding of a document.
 type form struct {
 	accepted    []string // subtypes of application/ that ask for it
@@ -24,7 +26,7 @@ type form struct {
 
 var (
 	v2Forms = []form{
-		{[]string{"json"}, "application/json", ".json.gz"},
+		{[]string{"json"}, "application/json", jsonSuffix},
 		{
 			// The name with an @ is not a valid media type, but older clients send it.
 			[]string{"com.github.proto-openapi.spec.v2@v1.0+protobuf", "com.github.proto-openapi.spec.v2.v1.0+protobuf"},
@@ -32,7 +34,7 @@ var (
 		},
 	}
 	v3Forms = []form{
-		{[]string{"json"}, "application/json", ".json.gz"},
+		{[]string{"json"}, "application/json", jsonSuffix},
 		{
 			[]string{"com.github.proto-openapi.spec.v3@v1.0+protobuf", "com.github.proto-openapi.spec.v3.v1.0+protobuf"},
 			"application/com.github.proto-openapi.spec.v3.v1.0+protobuf", ".pb.gz",
@@ -60,17 +62,30 @@ func negotiate(accept string, forms []form) *form {
 	return nil
 }
 
-// serveDocument serves an embedded document, compressed when the client takes
-// that, or tells it that it has this one already.
-func (h *Handler) serveDocument(w http.ResponseWriter, r *http.Request, form *form, name, etag string) {
-	compressed, err := documents.ReadFile("documents/" + name + form.suffix)
+// A document is served in several forms.
+type document struct {
+	etag       string
+	compressed func(*form) ([]byte, error)
+}
+
+// embedded is a document that was made ahead of time.
+func (h *Handler) embedded(name string) document {
+	return document{h.etags[name], func(form *form) ([]byte, error) {
+		return documents.ReadFile("documents/" + strings.ReplaceAll(name, "/", "__") + form.suffix)
+	}}
+}
+
+// serveDocument serves a document, compressed when the client takes that, or
+// tells it that it has this one already.
+func (h *Handler) serveDocument(w http.ResponseWriter, r *http.Request, form *form, d document) {
+	compressed, err := d.compressed(form)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Add("Vary", "Accept-Encoding")
 	w.Header().Set("Content-Type", form.contentType)
-	w.Header().Set("Etag", strconv.Quote(etag))
+	w.Header().Set("Etag", strconv.Quote(d.etag))
 	content := compressed
 	if takesGzip(r.Header.Values("Accept-Encoding")) {
 		w.Header().Set("Content-Encoding", "gzip")

@@ -1,10 +1,14 @@
 package openapi
 
 import (
+	"context"
+	"crypto/sha512"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,14 +22,16 @@ const root = "/openapi/v3"
 // A Handler serves /openapi/v2, /openapi/v3 and what is below it.
 type Handler struct {
 	serves  func(schema.GroupVersion) bool
-	etags   map[string]string // by document
+	etags   map[string]string // by embedded document
+	sources []Source
+	made    made
 	started time.Time
 }
 
 // New returns a handler that shows the group versions that serves says are
-// served; serves is asked at each request.
-func New(serves func(schema.GroupVersion) bool) (*Handler, error) {
-	h := &Handler{serves: serves, started: time.Now()}
+// served, and those of the sources; both are asked at each request.
+func New(serves func(schema.GroupVersion) bool, sources ...Source) (*Handler, error) {
+	h := &Handler{serves: serves, sources: sources, started: time.Now()}
 	index, err := documents.ReadFile("documents/index.json")
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded index of OpenAPI documents: %w", err)
@@ -56,15 +62,23 @@ func (h *Handler) serveV2(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotAcceptable)
 		return
 	}
-	h.serveDocument(w, r, form, "v2", h.etags["v2"])
+	h.serveDocument(w, r, form, h.v2(r.Context()))
 }
 
 // serveRoot lists the documents of v3. Its type is text/plain, like upstream's.
 func (h *Handler) serveRoot(w http.ResponseWriter, r *http.Request) {
 	list := handler3.OpenAPIV3Discovery{Paths: map[string]handler3.OpenAPIV3DiscoveryGroupVersion{}}
+	show := func(path, etag string) {
+		list.Paths[path] = handler3.OpenAPIV3DiscoveryGroupVersion{ServerRelativeURL: relativeURL(path, etag)}
+	}
+	for _, source := range h.sources {
+		for path, etag := range source.Tags() {
+			show(path, etag)
+		}
+	}
 	for path, etag := range h.etags {
 		if h.shown(path) {
-			list.Paths[path] = handler3.OpenAPIV3DiscoveryGroupVersion{ServerRelativeURL: relativeURL(path, etag)}
+			show(path, etag)
 		}
 	}
 	body, err := json.Marshal(list)
@@ -77,11 +91,12 @@ func (h *Handler) serveRoot(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) serveV3(w http.ResponseWriter, r *http.Request, path string) {
-	etag := h.etags[path]
-	if etag == "" || !h.shown(path) {
+	d, found := h.v3(r.Context(), path)
+	if !found {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
+	etag := d.etag
 	w.Header().Add("Vary", "Accept")
 	form := negotiate(r.Header.Get("Accept"), v3Forms)
 	if form == nil {
@@ -98,7 +113,37 @@ func (h *Handler) serveV3(w http.ResponseWriter, r *http.Request, path string) {
 		w.Header().Set("Cache-Control", "public, immutable")
 		w.Header().Set("Expires", time.Now().AddDate(1, 0, 0).UTC().Format(http.TimeFormat))
 	}
-	h.serveDocument(w, r, form, strings.ReplaceAll(path, "/", "__"), etag)
+	h.serveDocument(w, r, form, d)
+}
+
+func (h *Handler) v3(ctx context.Context, path string) (document, bool) {
+	if h.etags[path] != "" && h.shown(path) {
+		return h.embedded(path), true
+	}
+	for _, source := range h.sources {
+		if etag := source.Tags()[path]; etag != "" {
+			return h.made.v3(ctx, source, path, etag), true
+		}
+	}
+	return document{}, false
+}
+
+// v2 is the embedded document with what the sources add to it.
+func (h *Handler) v2(ctx context.Context) document {
+	own := h.embedded("v2")
+	hash, added := sha512.New(), false
+	fmt.Fprintln(hash, own.etag)
+	for _, source := range h.sources {
+		tags := source.Tags()
+		for _, path := range slices.Sorted(maps.Keys(tags)) {
+			fmt.Fprintln(hash, path, tags[path])
+			added = true
+		}
+	}
+	if !added {
+		return own
+	}
+	return h.made.v2(ctx, own, h.sources, fmt.Sprintf("%X", hash.Sum(nil)))
 }
 
 // shown says whether a document of v3 is about something that is served.
