@@ -362,8 +362,14 @@ status: {phase: ignored}
 				t.Fatal(err)
 			}
 		}
-		if left := e.untilDefinition(t, crd.Name, func(*apiextensionsv1.CustomResourceDefinition) bool { return false }); left != nil {
-			t.Errorf("the definition is still there: %v", left)
+		for deadline := time.Now().Add(20 * time.Second); ; {
+			left, err := e.crds.ApiextensionsV1().CustomResourceDefinitions().Get(t.Context(), crd.Name, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("the definition is still there: %v, %v", left, err)
+			}
 		}
 		if _, err := in.List(t.Context(), metav1.ListOptions{}); !apierrors.IsNotFound(err) {
 			t.Errorf("list after the definition is gone: %v", err)

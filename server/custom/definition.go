@@ -34,6 +34,7 @@ func newDefinition(store *objects.Store, o *storage.Object) (*definition, error)
 	d.schemas.object.Store(o)
 	for i := range crd.Spec.Versions {
 		crd.Spec.Versions[i].Schema = nil
+		d.schemas.versions = append(d.schemas.versions, crd.Spec.Versions[i].Name)
 	}
 	crd.ManagedFields, crd.Annotations = nil, nil
 	return d, nil

@@ -143,6 +143,7 @@ func (m maker) version(v *apiextensionsv1.CustomResourceDefinitionVersion, kept 
 	main.StorageVersionHash = discovery.StorageVersionHash(gv.Group, m.storageVersion(), m.Spec.Names.Kind)
 	main.Storage, main.Objects = object{kept}, kept.objects
 	main.Serializer = serializer{m.definition, m.safe, m.mediaTypes}
+	main.Document = m.document(v.Name)
 	main.Table = columns(v.AdditionalPrinterColumns)
 	var reset map[fieldpath.APIVersion]*fieldpath.Set
 	if withStatus {

@@ -21,10 +21,15 @@ type schemas struct {
 	store    *objects.Store
 	object   atomic.Pointer[storage.Object] // the latest with this spec, which the cache has too
 	preserve bool                           // spec.preserveUnknownFields
+	versions []string
 
 	once    sync.Once
 	made    map[string]*schema.Structural
 	failure error
+
+	shapeOnce    sync.Once
+	shaped       map[string]*shape
+	shapeFailure error
 }
 
 // errSchema is what upstream says of a schema that its own validation should
@@ -41,6 +46,22 @@ func (s *schemas) definition() (*apiextensionsv1.CustomResourceDefinition, error
 func (s *schemas) structural() (map[string]*schema.Structural, error) {
 	s.once.Do(func() { s.made, s.failure = s.make() })
 	return s.made, s.failure
+}
+
+// shapes are those of the documents of each version.
+func (s *schemas) shapes() (map[string]*shape, error) {
+	s.shapeOnce.Do(func() {
+		structural, err := s.structural()
+		if err != nil {
+			s.shapeFailure = err
+			return
+		}
+		s.shaped = map[string]*shape{}
+		for _, version := range s.versions {
+			s.shaped[version] = newShape(structural[version])
+		}
+	})
+	return s.shaped, s.shapeFailure
 }
 
 func (s *schemas) make() (map[string]*schema.Structural, error) {

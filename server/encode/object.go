@@ -81,7 +81,21 @@ func Written(w http.ResponseWriter, r *http.Request, res *resource.Resource, sta
 			return
 		}
 	}
+	if stored != nil && res.Document != nil && sameVersion(obj, stored) && !audit.WantsResponse(r.Context()) {
+		if f, err := Negotiate(r, res); err == nil && f.Target == nil && f.MediaType() == runtime.ContentTypeJSON && !f.Pretty {
+			if document, ok := res.Document(stored); ok {
+				Document(w, r, status, f.MediaType(), document)
+				return
+			}
+		}
+	}
 	Object(w, r, res, status, obj)
+}
+
+// Document answers with a JSON document, on a line of its own as encoders write it.
+func Document(w http.ResponseWriter, r *http.Request, status int, mediaType string, document []byte) {
+	body := make([]byte, 0, len(document)+1)
+	Bytes(w, r, status, mediaType, append(append(body, document...), '\n'))
 }
 
 func sameVersion(obj runtime.Object, stored *storage.Object) bool {

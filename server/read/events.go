@@ -155,11 +155,21 @@ func (ev *events) append(dst []byte, kind string, o *storage.Object, item func(d
 		b = protowire.AppendBytes(b, m)
 		return appendProtobufFrame(dst, kind, append(b, envelopeEnd()...)), nil
 	}
-	hub, err := ev.hub(o)
+	if ev.Document != nil && ev.table == nil && ev.format.Target == nil && media == runtime.ContentTypeJSON {
+		document, ok := ev.Document(o)
+		if !ok {
+			var err error
+			if document, err = ev.decodedDocument(o); err != nil {
+				return nil, err
+			}
+		}
+		return append(append(appendJSONStart(dst, kind), document...), jsonEnd...), nil
+	}
+	obj, err := ev.subject(o, ev.format)
 	if err != nil {
 		return nil, err
 	}
-	frame, err := ev.encoded(kind, hub)
+	frame, err := ev.encoded(kind, obj)
 	return append(dst, frame...), err
 }
 

@@ -74,7 +74,15 @@ func (e *endpoint) write(w http.ResponseWriter, r *http.Request, format encode.F
 		encode.Bytes(w, r, http.StatusOK, format.MediaType(), append(b, '\n'))
 		return nil
 	}
-	obj, err := e.hub(o)
+	if e.takesDocuments(format, r) {
+		document, err := e.document(o)
+		if err != nil {
+			return err
+		}
+		encode.Document(w, r, http.StatusOK, format.MediaType(), document)
+		return nil
+	}
+	obj, err := e.subject(o, format)
 	if err != nil {
 		return err
 	}

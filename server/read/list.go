@@ -1,6 +1,7 @@
 package read
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 
@@ -54,6 +55,14 @@ func (e *endpoint) list(w http.ResponseWriter, r *http.Request, format encode.Fo
 		body := encode.NewBody(w, r, http.StatusOK, format.MediaType())
 		return finish(body, write(r.Context(), body))
 	}
+	if e.Document != nil && format.As("PartialObjectMetadataList") {
+		list, err := e.metadataOnly(p)
+		if err != nil {
+			return err
+		}
+		format.Object(w, r, e.Resource, http.StatusOK, list)
+		return nil
+	}
 	list, err := e.whole(p)
 	if err != nil {
 		return err
@@ -65,6 +74,9 @@ func (e *endpoint) list(w http.ResponseWriter, r *http.Request, format encode.Fo
 // listWriter chooses how the list is written object by object; nil when its
 // format is too rare for that.
 func (e *endpoint) listWriter(r *http.Request, format encode.Format, p *page) (listWriter, error) {
+	if e.takesDocuments(format, r) {
+		return e.documentList(p)
+	}
 	if !e.types.native || format.Pretty || audit.WantsResponse(r.Context()) {
 		return nil, nil
 	}
@@ -118,5 +130,25 @@ func (e *endpoint) whole(p *page) (runtime.Object, error) {
 	m.SetResourceVersion(p.meta.ResourceVersion)
 	m.SetContinue(p.meta.Continue)
 	m.SetRemainingItemCount(p.meta.RemainingItemCount)
+	return list, nil
+}
+
+// metadataOnly makes the list of documents' metadata in memory.
+func (e *endpoint) metadataOnly(p *page) (runtime.Object, error) {
+	list := &metav1.PartialObjectMetadataList{ListMeta: p.meta, Items: make([]metav1.PartialObjectMetadata, len(p.objects))}
+	for i, o := range p.objects {
+		if err := json.Unmarshal(o.Value, &list.Items[i]); err == nil {
+			continue
+		}
+		obj, err := e.hub(o) // which may repair it
+		if err != nil {
+			return nil, err
+		}
+		m, err := meta.Accessor(obj)
+		if err != nil {
+			return nil, apierrors.NewInternalError(err)
+		}
+		list.Items[i] = *meta.AsPartialObjectMetadata(m)
+	}
 	return list, nil
 }

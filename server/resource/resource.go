@@ -10,6 +10,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/howdah/howdah/server/objects"
+	"github.com/howdah/howdah/storage"
 )
 
 // A Resource is one row: a resource, or a subresource, in one served version.
@@ -51,6 +52,11 @@ type Resource struct {
 	// encoding and no decorator changes them on read, so that they are an
 	// answer as they stand.
 	Exact bool
+
+	// Document returns the JSON of a stored object that is a JSON document, in the
+	// row's version, when no decoding is needed for that: else false. It may be
+	// the stored bytes. nil: objects are not stored so.
+	Document func(*storage.Object) ([]byte, bool)
 
 	// Decorate changes an object (or list) of the hub version as Storage's Get
 	// and List would before they give it; nil: nothing to change. Readers that

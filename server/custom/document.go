@@ -1,0 +1,49 @@
+package custom
+
+import (
+	"bytes"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+
+	"github.com/howdah/howdah/storage"
+)
+
+// document returns a function that answers a read in a version with the stored
+// document itself, if it fits the schemas: a [resource.Resource.Document].
+func (d *definition) document(version string) func(*storage.Object) ([]byte, bool) {
+	if d.Spec.PreserveUnknownFields {
+		return nil // from before there were structural schemas
+	}
+	heads := map[string][]byte{} // by version
+	for _, v := range d.Spec.Versions {
+		heads[v.Name] = []byte(`{"apiVersion":"` + d.Spec.Group + "/" + v.Name + `","kind":"` + d.Status.AcceptedNames.Kind + `",`)
+	}
+	own := heads[version]
+	converts := d.Spec.Conversion != nil && d.Spec.Conversion.Strategy == apiextensionsv1.WebhookConverter
+	return func(o *storage.Object) ([]byte, bool) {
+		if o.Err != nil {
+			return nil, false
+		}
+		if bytes.HasPrefix(o.Value, own) {
+			return o.Value, d.fits(version, o.Value)
+		}
+		if converts {
+			return nil, false
+		}
+		for stored, head := range heads {
+			if bytes.HasPrefix(o.Value, head) {
+				if !d.fits(stored, o.Value) || !d.fits(version, o.Value) {
+					return nil, false
+				}
+				document := make([]byte, 0, len(o.Value)-len(head)+len(own))
+				return append(append(document, own...), o.Value[len(head):]...), true
+			}
+		}
+		return nil, false
+	}
+}
+
+func (d *definition) fits(version string, document []byte) bool {
+	shapes, err := d.schemas.shapes()
+	return err == nil && shapes[version].fits(document)
+}
