@@ -20,6 +20,7 @@ import (
 	"github.com/howdah/howdah/auth/serviceaccount"
 	"github.com/howdah/howdah/scheduler/scheduling"
 	"github.com/howdah/howdah/server/admission"
+	"github.com/howdah/howdah/server/aggregation"
 	"github.com/howdah/howdah/server/bootstrap"
 	"github.com/howdah/howdah/server/builtin"
 	"github.com/howdah/howdah/server/custom"
@@ -45,6 +46,7 @@ type api struct {
 	installed *builtin.Installed
 	scheduler *scheduling.Scheduling // nil: it runs elsewhere
 	custom    *custom.Resources
+	others    *aggregation.Services
 	bootstrap *bootstrap.Bootstrap
 	informers informers.SharedInformerFactory
 	flow      *flowcontrol.Control
@@ -166,6 +168,9 @@ func newAPI(s *Server) (_ *api, err error) {
 	if a.custom, err = newCustom(s, a.table, getter, self); err != nil {
 		return nil, err
 	}
+	if a.others, err = newAggregation(s, a.table, getter, self); err != nil {
+		return nil, err
+	}
 	if a.scheduler, err = newScheduling(s.options, s.log); err != nil {
 		return nil, err
 	}
@@ -188,7 +193,7 @@ const flowHook = "priority-and-fairness-config-consumer"
 
 // router is the map of the server's paths.
 func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
-	documents, err := openapi.New(a.table.Serves, a.custom)
+	documents, err := openapi.New(a.table.Serves, a.custom, a.others)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +201,7 @@ func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups, err := discovery.New(a.table, net.JoinHostPort(s.options.AdvertiseAddress.String(), strconv.Itoa(s.Port())))
+	groups, err := discovery.New(a.table, net.JoinHostPort(s.options.AdvertiseAddress.String(), strconv.Itoa(s.Port())), a.others)
 	if err != nil {
 		return nil, err
 	}
@@ -227,11 +232,11 @@ func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
 	r.Get(serviceaccount.ConfigurationPath, a.authentication.serveConfiguration)
 	r.Get(serviceaccount.KeysPath, a.authentication.serveKeys)
 	for _, path := range []string{"/api", "/api/{version}", "/apis", "/apis/{group}", "/apis/{group}/{version}"} {
-		r.Handle(path, groups)
-		r.Handle(path+"/", groups)
+		r.Handle(path, a.others.Route(groups))
+		r.Handle(path+"/", a.others.Route(groups))
 	}
 	r.Handle("/api/{version}/*", resources)
-	r.Handle("/apis/{group}/{version}/*", resources)
+	r.Handle("/apis/{group}/{version}/*", a.others.Route(resources))
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) { encode.Error(w, r, nil, encode.UnsupportedMethod()) })
 	r.Get("/", a.index)
 	return r, nil
@@ -242,6 +247,7 @@ func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
 func (a *api) start(ctx context.Context) error {
 	a.authentication.remote.issuers.Start()
 	a.custom.Start(wait.ContextForChannel(a.loopsEnd), &a.loops)
+	a.others.Start(wait.ContextForChannel(a.loopsEnd), &a.loops)
 	a.informers.Start(a.loopsEnd)
 	a.informers.WaitForCacheSync(ctx.Done()) // plugins look again for theirs only every 100 ms
 	a.hooks[admission.Hook]()

@@ -49,6 +49,7 @@ type Options struct {
 	EventTTL               time.Duration     // 1h
 	RuntimeConfig          map[string]string // API versions to turn on or off, as --runtime-config
 	Admission              admission.Options
+	Aggregation            AggregationOptions
 
 	Authorization authorization.Options // Node and RBAC
 	Encryption    EncryptionOptions

@@ -22,6 +22,7 @@ const endpointVariable = "HOWDAH_DATASTORE_ENDPOINT"
 // serverFlags are the flags of howdah server. Those that kube-apiserver has
 // too carry its names, meanings and defaults.
 type serverFlags struct {
+	aggregationFlags
 	encryptionFlags
 	auditFlags
 	limitFlags
@@ -66,6 +67,7 @@ func (f *serverFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.historyRetention, "history-retention", time.Hour, "how long past revisions stay readable for watches and paged lists")
 	flags.Var(&f.historyMaxBytes, "history-max-bytes", "size of the database, such as 20Gi, above which past revisions are kept for a shorter time; 0: no limit")
 
+	f.aggregationFlags.add(flags)
 	f.encryptionFlags.add(flags)
 	f.auditFlags.add(flags)
 	f.limitFlags.add(flags)
@@ -166,6 +168,7 @@ func (f *serverFlags) options() (server.Options, error) {
 		MinRequestTimeout:      time.Duration(f.minRequestTimeout) * time.Second,
 		ShutdownDelay:          f.shutdownDelayDuration,
 		Encryption:             f.encryption,
+		Aggregation:            f.aggregation,
 		Audit:                  f.audit,
 		Limits:                 &f.limits,
 		Profiling:              f.profiling,

@@ -8,6 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/server/resourceconfig"
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	aggregatorscheme "k8s.io/kube-aggregator/pkg/apiserver/scheme"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 
 	// What the scheme knows.
@@ -50,7 +52,7 @@ func DefaultAPIs() *serverstorage.ResourceConfig {
 			apis.DisableVersions(gv)
 		}
 	}
-	apis.EnableVersions(apiextensionsv1.SchemeGroupVersion)
+	apis.EnableVersions(apiextensionsv1.SchemeGroupVersion, apiregistrationv1.SchemeGroupVersion)
 	return apis
 }
 
@@ -58,7 +60,7 @@ func DefaultAPIs() *serverstorage.ResourceConfig {
 // ("batch/v1=false", "api/beta=true").
 func APIs(runtimeConfig map[string]string) (*serverstorage.ResourceConfig, error) {
 	apis := DefaultAPIs()
-	for _, scheme := range []*runtime.Scheme{legacyscheme.Scheme, apiextensionsapiserver.Scheme} {
+	for _, scheme := range []*runtime.Scheme{legacyscheme.Scheme, apiextensionsapiserver.Scheme, aggregatorscheme.Scheme} {
 		var err error
 		if apis, err = resourceconfig.MergeAPIResourceConfigs(apis, runtimeConfig, scheme); err != nil {
 			return nil, err

@@ -63,6 +63,7 @@ func providers(c Config, client kubernetes.Interface, services serviceAllocators
 		storagerest.RESTStorageProvider{},
 		storagemigrationrest.RESTStorageProvider{},
 		definitionsProvider{c.Getter},
+		apiServicesProvider{c.Getter},
 	}
 }
 
@@ -71,6 +72,7 @@ func providers(c Config, client kubernetes.Interface, services serviceAllocators
 // for a resource name that several have.
 var groupPriorities = map[string]int32{
 	"":                             18000,
+	"apiregistration.k8s.io":       17900, // kube-aggregator puts it first
 	"apps":                         17800,
 	"events.k8s.io":                17750,
 	"authentication.k8s.io":        17700,

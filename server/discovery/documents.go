@@ -16,7 +16,7 @@ import (
 
 // documents are all answers made from one version of the table.
 type documents struct {
-	change uint64
+	change [2]uint64 // of the table, and of what others serve
 
 	core   aggregate // /api
 	groups aggregate // /apis
@@ -35,7 +35,7 @@ type aggregate struct {
 // documents returns what is made from the table as it is now.
 func (h *Handler) documents() (*documents, error) {
 	// Read first: a change that comes in between makes them once more.
-	change := h.table.Change()
+	change := [2]uint64{h.table.Change(), h.others.Change()}
 	if made := h.made.Load(); made != nil && made.change == change {
 		return made, nil
 	}
@@ -46,19 +46,22 @@ func (h *Handler) documents() (*documents, error) {
 		byVersion: map[schema.GroupVersion]http.Handler{},
 	}
 	core, groups := &apidiscoveryv2.APIGroupDiscoveryList{}, &apidiscoveryv2.APIGroupDiscoveryList{}
-	for _, group := range h.table.Groups() {
-		for _, version := range group.Versions {
-			list := resourcesOf(version)
+	for _, group := range h.groups() {
+		for _, version := range group.versions {
+			if version.other != nil {
+				continue // it is asked itself
+			}
+			list := resourcesOf(version.Version)
 			made.byVersion[version.GroupVersion] = discovery.NewAPIVersionHandler(h.codecs, version.GroupVersion,
 				discovery.APIResourceListerFunc(func() []metav1.APIResource { return list }))
 		}
-		if group.Name == "" {
+		if group.name == "" {
 			core.Items = append(core.Items, aggregateOf(group))
 			continue
 		}
 		groups.Items = append(groups.Items, aggregateOf(group))
 		single := groupOf(group)
-		made.byName[group.Name] = single
+		made.byName[group.name] = single
 		made.list.Groups = append(made.list.Groups, *single)
 	}
 	var err error
@@ -80,12 +83,12 @@ func tagged(list *apidiscoveryv2.APIGroupDiscoveryList) (aggregate, error) {
 	return aggregate{list, fmt.Sprintf("%X", sha512.Sum512(text))}, nil
 }
 
-func groupOf(group resource.Group) *metav1.APIGroup {
-	made := &metav1.APIGroup{Name: group.Name}
-	for _, version := range group.Versions {
+func groupOf(group group) *metav1.APIGroup {
+	made := &metav1.APIGroup{Name: group.name}
+	for _, version := range group.versions {
 		made.Versions = append(made.Versions, metav1.GroupVersionForDiscovery{
 			GroupVersion: version.GroupVersion.String(),
-			Version:      version.Version,
+			Version:      version.GroupVersion.Version,
 		})
 	}
 	made.PreferredVersion = made.Versions[0]
@@ -112,12 +115,16 @@ func resourcesOf(version resource.Version) []metav1.APIResource {
 	return list
 }
 
-func aggregateOf(group resource.Group) apidiscoveryv2.APIGroupDiscovery {
-	made := apidiscoveryv2.APIGroupDiscovery{ObjectMeta: metav1.ObjectMeta{Name: group.Name}}
-	for _, version := range group.Versions {
+func aggregateOf(group group) apidiscoveryv2.APIGroupDiscovery {
+	made := apidiscoveryv2.APIGroupDiscovery{ObjectMeta: metav1.ObjectMeta{Name: group.name}}
+	for _, version := range group.versions {
+		if version.other != nil {
+			made.Versions = append(made.Versions, version.other.aggregate())
+			continue
+		}
 		made.Versions = append(made.Versions, apidiscoveryv2.APIVersionDiscovery{
-			Version:   version.Version,
-			Resources: aggregateResources(version),
+			Version:   version.GroupVersion.Version,
+			Resources: aggregateResources(version.Version),
 			Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent,
 		})
 	}

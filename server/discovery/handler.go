@@ -26,6 +26,7 @@ import (
 // /apis/GROUP/VERSION.
 type Handler struct {
 	table      *resource.Table
+	others     Others
 	codecs     serializer.CodecFactory // of the documents of one group or version
 	aggregated serializer.CodecFactory // of those of all at once
 	legacy     http.Handler            // /api without aggregation
@@ -33,9 +34,13 @@ type Handler struct {
 }
 
 // New returns a handler for what the table holds at the time of each request.
-// address is where clients reach the server ("192.0.2.1:6443").
-func New(table *resource.Table, address string) (*Handler, error) {
-	h := &Handler{table: table}
+// address is where clients reach the server ("192.0.2.1:6443"). others, which may
+// be nil, are asked at each request, too.
+func New(table *resource.Table, address string, others Others) (*Handler, error) {
+	h := &Handler{table: table, others: others}
+	if others == nil {
+		h.others = nobody{}
+	}
 
 	scheme := runtime.NewScheme()
 	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})

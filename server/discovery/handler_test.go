@@ -83,7 +83,7 @@ func newTable(t testing.TB) *resource.Table {
 
 func newHandler(t testing.TB, table *resource.Table) *Handler {
 	t.Helper()
-	h, err := New(table, "10.10.10.10:8050")
+	h, err := New(table, "10.10.10.10:8050", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

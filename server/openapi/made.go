@@ -20,8 +20,8 @@ type Source interface {
 	Tags() map[string]string
 	// V3 makes a document, in JSON.
 	V3(ctx context.Context, path string) ([]byte, error)
-	// AddV2 returns the document with what the source has to add. It leaves the
-	// given one as it is.
+	// AddV2 returns the document with what the source has to add. It may change the
+	// given one.
 	AddV2(ctx context.Context, swagger *spec.Swagger) (*spec.Swagger, error)
 }
 

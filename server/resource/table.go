@@ -27,18 +27,21 @@ type Priority struct {
 // A Group is what the table holds of one API group.
 type Group struct {
 	Name     string
+	Priority int32
 	Versions []Version // the preferred one first
 }
 
 // A Version is what the table holds of one group version.
 type Version struct {
 	schema.GroupVersion
+	Priority  int32
 	Resources []*Resource // sorted by name, subresources after their resource
 }
 
 // contents is one immutable version of a table.
 type contents struct {
 	change uint64
+	next   chan struct{} // closed with the next change
 	rows   map[key]*Resource
 	groups []Group
 	all    []*Resource
@@ -86,6 +89,9 @@ func (t *Table) All() []*Resource { return t.current.Load().all }
 // can be kept until the next one.
 func (t *Table) Change() uint64 { return t.current.Load().change }
 
+// Changed returns a channel that is closed with the next change.
+func (t *Table) Changed() <-chan struct{} { return t.current.Load().next }
+
 // Add puts rows into the table, all or none; it is an error when the table has
 // one of them.
 func (t *Table) Add(rows ...*Resource) error {
@@ -120,6 +126,7 @@ func (t *Table) Replace(remove, add []*Resource) error {
 		rows[k] = row
 	}
 	t.current.Store(newContents(old.change+1, rows))
+	close(old.next)
 	return nil
 }
 
@@ -154,18 +161,18 @@ func newContents(change uint64, rows map[key]*Resource) *contents {
 	groupPriority := map[string]int32{}
 	for gv, resources := range byVersion {
 		slices.SortFunc(resources, func(a, b *Resource) int { return cmp.Compare(a.Path(), b.Path()) })
-		byGroup[gv.Group] = append(byGroup[gv.Group], Version{gv, resources})
+		byGroup[gv.Group] = append(byGroup[gv.Group], Version{gv, priorities[gv].Version, resources})
 		groupPriority[gv.Group] = max(groupPriority[gv.Group], priorities[gv].Group)
 	}
 
-	c := &contents{change: change, rows: rows}
+	c := &contents{change: change, next: make(chan struct{}), rows: rows}
 	for name, versions := range byGroup {
 		slices.SortFunc(versions, func(a, b Version) int {
 			return cmp.Or(
 				cmp.Compare(priorities[b.GroupVersion].Version, priorities[a.GroupVersion].Version),
 				version.CompareKubeAwareVersionStrings(b.Version, a.Version))
 		})
-		c.groups = append(c.groups, Group{name, versions})
+		c.groups = append(c.groups, Group{name, groupPriority[name], versions})
 	}
 	slices.SortFunc(c.groups, func(a, b Group) int {
 		return cmp.Or(cmp.Compare(groupPriority[b.Name], groupPriority[a.Name]), cmp.Compare(a.Name, b.Name))

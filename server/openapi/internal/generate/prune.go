@@ -5,12 +5,6 @@ import (
 	"strings"
 )
 
-// notServed are groups whose versions Howdah does not serve by default, though
-// they are stable.
-var notServed = map[string]bool{
-	"apiregistration.k8s.io": true,
-}
-
 // prune leaves in an OpenAPI v2 document what a server with default settings
 // serves: no alpha and beta versions, and nothing that no path refers to.
 func prune(swagger map[string]any) {
@@ -55,9 +49,6 @@ func served(parts []string) bool {
 	case "version", "api":
 		return true
 	case "apis":
-		if len(parts) > 1 && notServed[parts[1]] {
-			return false
-		}
 		return len(parts) < 3 || !strings.Contains(parts[2], "alpha") && !strings.Contains(parts[2], "beta")
 	}
 	return false
