@@ -47,6 +47,7 @@ func NewRanges(clusters []netip.Prefix, size, size4, size6 int) ([]Range, error)
 		case spare < 0 || r.Node > r.Cluster.Addr().BitLen():
 			return nil, fmt.Errorf("nodes can't get a /%d of --cluster-cidr %s: set --node-cidr-mask-size*", r.Node, r.Cluster)
 		case spare > 16 && cluster.Addr().Is6(), spare > 24:
+			//lint:ignore ST1005 upstream's words
 			return nil, fmt.Errorf("New CIDR set failed; the node CIDR size is too big: %s has more than 2^16 (IPv6) or 2^24 (IPv4) parts of /%d", r.Cluster, r.Node)
 		}
 		ranges[i] = r
