@@ -1,13 +1,9 @@
 package controllers_test
 
 import (
-	"context"
 	"encoding/json"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httputil"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -19,15 +15,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	custommetrics "k8s.io/metrics/pkg/apis/custom_metrics/v1beta2"
 	externalmetrics "k8s.io/metrics/pkg/apis/external_metrics/v1beta1"
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 	"k8s.io/utils/ptr"
 
 	"github.com/howdah/howdah/controllers"
-	"github.com/howdah/howdah/server/component"
 )
 
 // adapters are the metrics APIs in front of a cluster, as aggregated servers
@@ -118,33 +111,13 @@ func (a *adapters) pods(r *http.Request) []corev1.Pod {
 // autoscale runs the autoscaler by itself, against the cluster with adapters.
 func autoscale(c *cluster) *adapters {
 	c.Helper()
-	transport := must(rest.TransportFor(c.config))(c)
-	server := must(url.Parse(c.config.Host))(c)
-	a := &adapters{c: c, cpu: "100m", requests: "0", hits: "0", queue: "0", proxy: &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(server) }, Transport: transport, FlushInterval: -1,
-	}}
-	front := httptest.NewServer(a)
-	options := must(controllers.DefaultOptions())(c)
-	options.Config.Generic.Controllers = []string{"horizontalpodautoscaling"}
-	h := &options.Config.HPAController
-	h.HorizontalPodAutoscalerSyncPeriod.Duration = 200 * time.Millisecond
-	h.HorizontalPodAutoscalerDownscaleStabilizationWindow.Duration = 0
-	h.HorizontalPodAutoscalerCPUInitializationPeriod.Duration = 0
-	config := &rest.Config{Host: front.URL, QPS: -1}
-	client := must(kubernetes.NewForConfig(config))(c)
-	ctx, cancel := context.WithCancel(c.ctx)
-	ended := make(chan error, 1)
-	go func() {
-		ended <- controllers.Run(ctx, options, func(string) (*rest.Config, error) { return config, nil }, component.NewInformers(client), slog.New(slog.NewTextHandler(c.Output(), nil)))
-	}()
-	c.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			c.Error(err)
-		}
-		front.CloseClientConnections()
-		front.Close()
-	})
+	a := &adapters{c: c, cpu: "100m", requests: "0", hits: "0", queue: "0", proxy: c.reach()}
+	c.control(a, func(o *controllers.Options) {
+		h := &o.Config.HPAController
+		h.HorizontalPodAutoscalerSyncPeriod.Duration = 200 * time.Millisecond
+		h.HorizontalPodAutoscalerDownscaleStabilizationWindow.Duration = 0
+		h.HorizontalPodAutoscalerCPUInitializationPeriod.Duration = 0
+	}, "horizontalpodautoscaling")
 	return a
 }
 

@@ -1,0 +1,202 @@
+package controllers_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+
+	"github.com/howdah/howdah/controllers"
+	"github.com/howdah/howdah/server/component"
+)
+
+// reach is a proxy to the cluster's server, with the test's credentials.
+func (c *cluster) reach() *httputil.ReverseProxy {
+	c.Helper()
+	server := must(url.Parse(c.config.Host))(c)
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(server) }, Transport: must(rest.TransportFor(c.config))(c), FlushInterval: -1,
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	}
+}
+
+// control runs controllers that are named by themselves, behind a front of the
+// cluster's server, until the test ends.
+func (c *cluster) control(front http.Handler, change func(*controllers.Options), names ...string) {
+	c.Helper()
+	serving := httptest.NewServer(front)
+	options := must(controllers.DefaultOptions())(c)
+	options.Config.Generic.Controllers = names
+	if change != nil {
+		change(options)
+	}
+	config := &rest.Config{Host: serving.URL, QPS: -1}
+	client := must(kubernetes.NewForConfig(config))(c)
+	ctx, cancel := context.WithCancel(c.ctx)
+	ended := make(chan error, 1)
+	go func() {
+		log := slog.New(slog.NewTextHandler(c.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
+		ended <- controllers.Run(ctx, options, func(string) (*rest.Config, error) { return config, nil }, component.NewInformers(client), log)
+	}()
+	c.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			c.Error(err)
+		}
+		serving.CloseClientConnections()
+		serving.Close()
+	})
+}
+
+// faulty makes one write in four fail: it doesn't reach the server, or it does
+// and its answer is lost.
+type faulty struct {
+	server http.Handler
+	// certain are writes whose answer isn't lost.
+	certain func(*http.Request) bool
+
+	mu     sync.Mutex
+	random *rand.Rand
+	faults int
+}
+
+func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet {
+		f.server.ServeHTTP(w, r)
+		return
+	}
+	f.mu.Lock()
+	dice := f.random.IntN(8)
+	if dice < 2 {
+		f.faults++
+	}
+	f.mu.Unlock()
+	switch {
+	case dice == 0 && !f.certain(r):
+		f.server.ServeHTTP(httptest.NewRecorder(), r)
+		panic(http.ErrAbortHandler)
+	case dice < 2:
+		http.Error(w, "on purpose", http.StatusInternalServerError)
+	default:
+		f.server.ServeHTTP(w, r)
+	}
+}
+
+// fail runs controllers that meet faults.
+func (c *cluster) fail(certain func(*http.Request) bool, names ...string) {
+	c.Helper()
+	f := &faulty{server: c.reach(), certain: certain, random: rand.New(rand.NewPCG(1, 2))}
+	c.control(f, func(o *controllers.Options) {
+		o.Config.PersistentVolumeBinderController.PVClaimBinderSyncPeriod.Duration = time.Second
+	}, names...)
+	c.Cleanup(func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.faults < 5 {
+			c.Errorf("only %d faults", f.faults)
+		}
+	})
+}
+
+func createsPod(r *http.Request) bool {
+	return r.Method == http.MethodPost && r.URL.Path == "/api/v1/namespaces/faults/pods"
+}
+
+// TestRolloutBearsFaults has a rollout keep its bounds while writes fail. That the
+// answer to a pod's creation is lost is left out: a ReplicaSet that doesn't know
+// of its pod makes another, here as in kube-controller-manager, and deletes one.
+func TestRolloutBearsFaults(t *testing.T) {
+	c := start(t, nil, "serviceaccount")
+	w := c.workers()
+	ns := c.namespace("faults")
+	await(c, c.client.CoreV1().ServiceAccounts(ns), "default", func(*corev1.ServiceAccount) bool { return true })
+	c.fail(createsPod, "deployment", "replicaset")
+	deployments := c.client.AppsV1().Deployments(ns)
+	must(deployments.Create(c.ctx, &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: ptr.To[int32](10), Selector: appSelector("web"), Template: podTemplate("web", "ready:1"),
+			Strategy: appsv1.DeploymentStrategy{RollingUpdate: &appsv1.RollingUpdateDeployment{MaxSurge: ptr.To(intstr.FromInt32(2)), MaxUnavailable: ptr.To(intstr.FromInt32(1))}},
+		},
+	}, metav1.CreateOptions{}))(t)
+	c.ready(ns, "web", 10)
+	w.from(10)
+	for i := range 3 {
+		must(deployments.Patch(c.ctx, "web", types.StrategicMergePatchType, []byte(fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"ready:%d"}]}}}}`, i+2)), metav1.PatchOptions{}))(t)
+		await(c, deployments, "web", func(d *appsv1.Deployment) bool {
+			s := d.Status
+			return s.ObservedGeneration == d.Generation && s.UpdatedReplicas == 10 && s.AvailableReplicas == 10 && s.Replicas == 10
+		})
+	}
+	if most, least := w.extremes(); least < 9 || most > 12 {
+		t.Errorf("there were %d ready pods at least and %d pods at most", least, most)
+	}
+}
+
+// TestAllBearsFaults has everything come out right in the end, however many
+// writes fail or lose their answers.
+func TestAllBearsFaults(t *testing.T) {
+	c := start(t, nil, "serviceaccount")
+	c.workers()
+	ns := c.namespace("faults")
+	await(c, c.client.CoreV1().ServiceAccounts(ns), "default", func(*corev1.ServiceAccount) bool { return true })
+	c.fail(func(*http.Request) bool { return false }, "replicaset", "statefulset", "job", "persistentvolume-binder", "pv-protection", "pvc-protection")
+
+	template := podTemplate("sum", "done")
+	template.Spec.RestartPolicy = corev1.RestartPolicyNever
+	must(c.client.BatchV1().Jobs(ns).Create(c.ctx, &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "sum"}, Spec: batchv1.JobSpec{
+		Template: template, Parallelism: ptr.To[int32](5), Completions: ptr.To[int32](20), CompletionMode: ptr.To(batchv1.IndexedCompletion),
+	}}, metav1.CreateOptions{}))(t)
+	must(c.client.AppsV1().StatefulSets(ns).Create(c.ctx, &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "db"}, Spec: appsv1.StatefulSetSpec{
+		Replicas: ptr.To[int32](4), Selector: appSelector("db"), Template: podTemplate("db", "ready:1"), ServiceName: "db",
+	}}, metav1.CreateOptions{}))(t)
+	must(c.client.AppsV1().ReplicaSets(ns).Create(c.ctx, &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: appsv1.ReplicaSetSpec{
+		Replicas: ptr.To[int32](10), Selector: appSelector("web"), Template: podTemplate("web", "ready:1"),
+	}}, metav1.CreateOptions{}))(t)
+	const many = 15
+	for i := range many {
+		c.claim(ns, fmt.Sprint("claim-", i), ptr.To("manual"))
+		c.volume(fmt.Sprint("volume-", i), "manual")
+	}
+
+	claimed := map[string]bool{}
+	for i := range many {
+		claimed[c.awaitClaim(ns, fmt.Sprint("claim-", i), corev1.ClaimBound).Spec.VolumeName] = true
+	}
+	for name := range claimed {
+		c.awaitVolume(name, corev1.VolumeBound)
+	}
+	if len(claimed) != many {
+		t.Errorf("%d volumes are bound to %d claims", len(claimed), many)
+	}
+	await(c, c.client.AppsV1().StatefulSets(ns), "db", func(s *appsv1.StatefulSet) bool {
+		return s.Status.AvailableReplicas == 4 && s.Status.Replicas == 4
+	})
+	await(c, c.client.AppsV1().ReplicaSets(ns), "web", func(s *appsv1.ReplicaSet) bool {
+		return s.Status.AvailableReplicas == 10 && s.Status.Replicas == 10
+	})
+	job := await(c, c.client.BatchV1().Jobs(ns), "sum", func(j *batchv1.Job) bool {
+		return slices.ContainsFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool { return c.Type == batchv1.JobComplete })
+	})
+	if job.Status.Succeeded != 20 || job.Status.CompletedIndexes != "0-19" || job.Status.Failed != 0 {
+		t.Errorf("the Job ended with %+v", job.Status)
+	}
+}
