@@ -69,6 +69,7 @@ func (f *componentFlags) clientConfig(userAgent string) (*rest.Config, error) {
 		return nil, fmt.Errorf("read --kubeconfig: %w", err)
 	}
 	config.QPS, config.Burst, config.UserAgent = f.qps, f.burst, userAgent
+	config.WarningHandler = rest.NoWarnings{} // they are for people
 	config.ContentType, config.AcceptContentTypes = "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf,application/json"
 	return config, nil
 }

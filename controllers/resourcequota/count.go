@@ -20,9 +20,11 @@ import (
 // serves, is looked for again.
 const unservedPause = 30 * time.Second
 
+var resourceQuotas = schema.GroupResource{Resource: "resourcequotas"}
+
 // legacy are the names of counts from before count/RESOURCE.
 var legacy = map[corev1.ResourceName]schema.GroupResource{
-	corev1.ResourceConfigMaps: {Resource: "configmaps"}, corev1.ResourceQuotas: {Resource: "resourcequotas"},
+	corev1.ResourceConfigMaps: {Resource: "configmaps"}, corev1.ResourceQuotas: resourceQuotas,
 	corev1.ResourceReplicationControllers: {Resource: "replicationcontrollers"}, corev1.ResourceSecrets: {Resource: "secrets"},
 }
 
@@ -35,7 +37,7 @@ func counts(q *corev1.ResourceQuota) []schema.GroupResource {
 		if counted, is := strings.CutPrefix(string(name), "count/"); is {
 			resource, ok = schema.ParseGroupResource(counted), true
 		}
-		if ok && !whole[resource] {
+		if ok && !whole[resource] && resource != resourceQuotas {
 			all = append(all, resource)
 		}
 	}
@@ -133,7 +135,9 @@ func nothingButNames(object any) (any, error) {
 // lister gives quota's evaluators what they add up: whole objects from the
 // shared informers where they look into them, names where they only count.
 func (x *controller) lister(resource schema.GroupVersionResource) (cache.GenericLister, error) {
-	if whole[resource.GroupResource()] {
+	// ResourceQuotas come from the informer that tells of them: a new one finds
+	// itself in it, and is counted.
+	if whole[resource.GroupResource()] || resource.GroupResource() == resourceQuotas {
 		informer, err := x.life.Informers.ForResource(resource)
 		if err != nil {
 			return nil, err

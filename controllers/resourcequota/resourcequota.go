@@ -79,13 +79,14 @@ func Setup(o Options) reconcile.Setup {
 			c.Every(o.SyncPeriod, func(context.Context) { x.all() })
 		}
 		errs := []error{c.Handle(quotas.Informer(), reconcile.Events[*corev1.ResourceQuota]{
-			Add: func(q *corev1.ResourceQuota) { x.queue.Add(cache.MetaObjectToName(q)) },
+			Add: x.changed,
 			Update: func(before, q *corev1.ResourceQuota) {
 				// Admission's changes of the status are right.
 				if !equality.Semantic.DeepEqual(before.Spec, q.Spec) || !equality.Semantic.DeepEqual(q.Spec.Hard, q.Status.Hard) {
-					x.queue.Add(cache.MetaObjectToName(q))
+					x.changed(q)
 				}
 			},
+			Delete: func(q *corev1.ResourceQuota) { x.replenish(resourceQuotas, q.Namespace) },
 		})}
 		for resource := range whole {
 			version := resource.WithVersion("v1")
@@ -106,6 +107,17 @@ func Setup(o Options) reconcile.Setup {
 		errs = append(errs, c.Need(c.Informers.Resource().V1().DeviceClasses().Informer()))
 		return errors.Join(errs...)
 	}
+}
+
+// settled is after how long the informers of what a quota counts are surely as
+// far as the quota's own.
+const settled = time.Second
+
+// changed counts for a quota that is new or another one, and once more when
+// what came just before it, so that admission didn't count it, is known.
+func (x *controller) changed(q *corev1.ResourceQuota) {
+	x.queue.Add(cache.MetaObjectToName(q))
+	x.queue.AddAfter(cache.MetaObjectToName(q), settled)
 }
 
 // all counts everything anew.

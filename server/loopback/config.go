@@ -13,7 +13,7 @@ import (
 const Host = "https://howdah.local"
 
 // Config makes clients call the handler directly, as the user. They speak
-// protobuf where the API has it and are not rate limited. The caller may set
+// protobuf where the API has it, are not rate limited and hear no warnings. The caller may set
 // UserAgent, and may copy and change the config like any other.
 func Config(handler http.Handler, u user.Info) *rest.Config {
 	return &rest.Config{
@@ -23,7 +23,8 @@ func Config(handler http.Handler, u user.Info) *rest.Config {
 			ContentType:        runtime.ContentTypeProtobuf,
 			AcceptContentTypes: runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON,
 		},
-		QPS: -1,
+		QPS:            -1,
+		WarningHandler: rest.NoWarnings{}, // they are for people
 	}
 }
 
