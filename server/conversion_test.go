@@ -29,10 +29,12 @@ spec:
   - name: v1
     served: true
     storage: true
+    selectableFields: [{jsonPath: .spec.length}]
     schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {length: {type: integer}, head: {type: string}}}}}}
   - name: v2
     served: true
     storage: false
+    selectableFields: [{jsonPath: .spec.size}]
     schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {size: {type: string}, length: {type: integer}}}}}}
 `
 
@@ -171,6 +173,12 @@ func TestConversionWebhook(t *testing.T) {
 	list, err := v2.List(t.Context(), metav1.ListOptions{})
 	if err != nil || field(&list.Items[0], "spec.size") != "M5" {
 		t.Errorf("list of v2: %v, %v", list, err)
+	}
+	for selector, want := range map[string]int{"spec.size=M5": 1, "spec.size=M6": 0} {
+		list, err := v2.List(t.Context(), metav1.ListOptions{FieldSelector: selector})
+		if err != nil || len(list.Items) != want {
+			t.Errorf("%s selects %v, %v", selector, list, err)
+		}
 	}
 	if err := unstructured.SetNestedField(created.Object, "M8", "spec", "size"); err != nil {
 		t.Fatal(err)

@@ -86,6 +86,9 @@ func describeRecord(describe Describe, r Record) *Object {
 type Selection struct {
 	Labels labels.Selector
 	Fields fields.Selector
+	// FieldsOf are the fields of an object that Fields selects by; nil: those that
+	// it has.
+	FieldsOf func(*Object) fields.Fields
 }
 
 // Empty says whether the selection matches everything.
@@ -123,7 +126,13 @@ func (s Selection) matches(o *Object) bool {
 	if s.Labels != nil && !s.Labels.Matches(o.labels()) {
 		return false
 	}
-	return s.Fields == nil || s.Fields.Matches(o.fields())
+	switch {
+	case s.Fields == nil:
+		return true
+	case s.FieldsOf != nil:
+		return s.Fields.Matches(s.FieldsOf(o))
+	}
+	return s.Fields.Matches(o.fields())
 }
 
 func (o *Object) labels() labels.Labels {

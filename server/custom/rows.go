@@ -144,6 +144,9 @@ func (m maker) version(v *apiextensionsv1.CustomResourceDefinitionVersion, kept 
 	main.Storage, main.Objects = object{kept}, kept.objects
 	main.Serializer = serializer{m.definition, m.safe, m.mediaTypes}
 	main.Document = m.document(v.Name)
+	if len(v.SelectableFields) > 0 {
+		main.Fields = selectable{main.Document, kept.objects}.fields
+	}
 	main.Table = columns(v.AdditionalPrinterColumns)
 	var reset map[fieldpath.APIVersion]*fieldpath.Set
 	if withStatus {

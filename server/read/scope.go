@@ -21,6 +21,9 @@ type scope struct {
 func (e *endpoint) scope(namespace string, options *metainternal.ListOptions) scope {
 	s := scope{selection: storage.Selection{Labels: options.LabelSelector, Fields: options.FieldSelector}}
 	fields := options.FieldSelector
+	if fields != nil && !fields.Empty() {
+		s.selection.FieldsOf = e.Fields
+	}
 	if namespace == "" && e.Namespaced && fields != nil {
 		selected, ok := fields.RequiresExactMatch("metadata.namespace")
 		if ok && len(validation.ValidateNamespaceName(selected, false)) == 0 {

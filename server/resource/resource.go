@@ -4,6 +4,7 @@
 package resource
 
 import (
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
@@ -57,6 +58,9 @@ type Resource struct {
 	// row's version, when no decoding is needed for that: else false. It may be
 	// the stored bytes. nil: objects are not stored so.
 	Document func(*storage.Object) ([]byte, bool)
+	// Fields are what a field selector of the row sees of a stored object; nil: the
+	// object's own.
+	Fields func(*storage.Object) fields.Fields
 
 	// Decorate changes an object (or list) of the hub version as Storage's Get
 	// and List would before they give it; nil: nothing to change. Readers that
