@@ -128,7 +128,7 @@ func TestCronJobs(t *testing.T) {
 	must(c.client.BatchV1().CronJobs(ns).Create(c.ctx, &batchv1.CronJob{
 		ObjectMeta: metav1.ObjectMeta{Name: "tick"},
 		Spec: batchv1.CronJobSpec{
-			Schedule: "@every 1s", SuccessfulJobsHistoryLimit: ptr.To[int32](0), ConcurrencyPolicy: batchv1.ForbidConcurrent,
+			Schedule: "@every 3s", SuccessfulJobsHistoryLimit: ptr.To[int32](0), ConcurrencyPolicy: batchv1.ForbidConcurrent,
 			JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: template}},
 		},
 	}, metav1.CreateOptions{}))(t)

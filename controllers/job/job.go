@@ -70,7 +70,11 @@ func Setup(workers int) reconcile.Setup {
 				if ended(j) && !ended(before) {
 					x.release(j)
 				}
-				x.queue.Add(cache.MetaObjectToName(j))
+				if name := cache.MetaObjectToName(j); j.Generation == before.Generation {
+					x.queue.AddAfter(name, gather) // news of its status, from its pods' news
+				} else {
+					x.queue.Add(name)
+				}
 			},
 			Delete: func(j *batchv1.Job) {
 				x.release(j)
