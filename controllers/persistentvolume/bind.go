@@ -38,6 +38,8 @@ func (x *controller) bind(ctx context.Context, volume *corev1.PersistentVolume, 
 	metav1.SetMetaDataAnnotation(&refers.ObjectMeta, volumehelpers.AnnBindCompleted, "yes")
 	if !equality.Semantic.DeepEqual(refers, claim) {
 		if claim, err = x.writeClaim(ctx, refers); err != nil {
+			// If the claim went before it named the volume, its end says nothing of it.
+			x.volumeQueue.Add(bound.Name)
 			return err
 		}
 	}

@@ -25,6 +25,9 @@ type Deps struct {
 	// BookmarkInterval is how often watches that want bookmarks get one; default
 	// a minute.
 	BookmarkInterval time.Duration
+	// ContinueLife is how long a list may be gone on with at the revision of its
+	// first page; default 5 minutes. Negative: as long as history reaches back.
+	ContinueLife time.Duration
 	// Stopping ends all watches when it is closed; nil: they end on their own.
 	Stopping <-chan struct{}
 }
@@ -35,6 +38,9 @@ func (d Deps) withDefaults() Deps {
 	}
 	if d.BookmarkInterval == 0 {
 		d.BookmarkInterval = time.Minute
+	}
+	if d.ContinueLife == 0 {
+		d.ContinueLife = continueLife
 	}
 	return d
 }

@@ -66,6 +66,7 @@ func (s *server) wanted(gvr schema.GroupVersionResource, query, accept string) [
 // what upstream's encoders make of the decoded list.
 func TestListsAreUpstreams(t *testing.T) {
 	s := newServer(t, storage.Options{})
+	s.deps.ContinueLife = -1 // upstream's tokens have no time
 	s.createPods(150)
 	deployments := appsv1.SchemeGroupVersion.WithResource("deployments")
 	replicas := int32(3)

@@ -33,12 +33,16 @@ func (e *endpoint) page(ctx context.Context, namespace string, options *metainte
 	if err != nil {
 		return nil, err
 	}
-	start := time.Now()
-	if revision > 0 && options.Continue != "" {
+	start := time.Time{}
+	switch {
+	case e.deps.ContinueLife < 0:
+	case revision > 0 && options.Continue != "":
 		start = began(options.Continue)
+	default:
+		start = time.Now()
 	}
 	snapshot, err := e.snapshot(ctx, revision, options)
-	if !start.IsZero() && time.Since(start) > continueLife {
+	if !start.IsZero() && time.Since(start) > e.deps.ContinueLife {
 		err = storage.ErrCompacted
 	}
 	if err != nil {

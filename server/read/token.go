@@ -9,7 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// continueLife is how long a list may be gone on with at the revision of its
+// continueLife is by default how long a list may be gone on with at the revision of its
 // first page. History reaches back further (--history-retention), but clients
 // are told to expect about this
 // (https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks).
