@@ -34,3 +34,9 @@ func TestMainJob(t *testing.T) {
 func TestKubectl(t *testing.T) {
 	targets(t, func(t *testing.T, c *cluster) { c.run(t, "testdata/kubectl/*.txtar") })
 }
+
+// TestCustomResources is the life of a definition and its resources, servers
+// that start anew included.
+func TestCustomResources(t *testing.T) {
+	targets(t, func(t *testing.T, c *cluster) { c.run(t, "testdata/custom.txtar") })
+}
