@@ -20,11 +20,9 @@ import (
 // serves, is looked for again.
 const unservedPause = 30 * time.Second
 
-var resourceQuotas = schema.GroupResource{Resource: "resourcequotas"}
-
 // legacy are the names of counts from before count/RESOURCE.
 var legacy = map[corev1.ResourceName]schema.GroupResource{
-	corev1.ResourceConfigMaps: {Resource: "configmaps"}, corev1.ResourceQuotas: resourceQuotas,
+	corev1.ResourceConfigMaps: {Resource: "configmaps"}, corev1.ResourceQuotas: {Resource: "resourcequotas"},
 	corev1.ResourceReplicationControllers: {Resource: "replicationcontrollers"}, corev1.ResourceSecrets: {Resource: "secrets"},
 }
 
@@ -37,7 +35,7 @@ func counts(q *corev1.ResourceQuota) []schema.GroupResource {
 		if counted, is := strings.CutPrefix(string(name), "count/"); is {
 			resource, ok = schema.ParseGroupResource(counted), true
 		}
-		if ok && !whole[resource] && resource != resourceQuotas {
+		if ok && !whole[resource] {
 			all = append(all, resource)
 		}
 	}
@@ -135,9 +133,7 @@ func nothingButNames(object any) (any, error) {
 // lister gives quota's evaluators what they add up: whole objects from the
 // shared informers where they look into them, names where they only count.
 func (x *controller) lister(resource schema.GroupVersionResource) (cache.GenericLister, error) {
-	// ResourceQuotas come from the informer that tells of them: a new one finds
-	// itself in it, and is counted.
-	if whole[resource.GroupResource()] || resource.GroupResource() == resourceQuotas {
+	if whole[resource.GroupResource()] {
 		informer, err := x.life.Informers.ForResource(resource)
 		if err != nil {
 			return nil, err

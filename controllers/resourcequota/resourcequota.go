@@ -40,9 +40,11 @@ type Options struct {
 }
 
 // whole are the resources that are counted by more than their number, so that
-// their objects must be known whole.
+// their objects must be known whole, and ResourceQuotas, which are: a new one has
+// to find itself in the informer that tells of it.
 var whole = map[schema.GroupResource]bool{
-	{Resource: "pods"}: true, {Resource: "services"}: true, {Resource: "persistentvolumeclaims"}: true,
+	{Resource: "resourcequotas"}: true,
+	{Resource: "pods"}:           true, {Resource: "services"}: true, {Resource: "persistentvolumeclaims"}: true,
 	{Group: "resource.k8s.io", Resource: "resourceclaims"}: true,
 }
 
@@ -86,7 +88,6 @@ func Setup(o Options) reconcile.Setup {
 					x.changed(q)
 				}
 			},
-			Delete: func(q *corev1.ResourceQuota) { x.replenish(resourceQuotas, q.Namespace) },
 		})}
 		for resource := range whole {
 			version := resource.WithVersion("v1")
