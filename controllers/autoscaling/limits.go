@@ -57,50 +57,46 @@ func byBehavior(current, desired, least, most int32, behavior *autoscalingv2.Hor
 
 // upLimit is the most that rules let there be now.
 func upLimit(current int32, rules *autoscalingv2.HPAScalingRules, h *history, now time.Time) int32 {
-	if selects(rules) == autoscalingv2.DisabledPolicySelect {
-		return current
-	}
-	result, started := int32(0), false
-	for _, policy := range rules.Policies {
-		start := atStart(current, policy.PeriodSeconds, h, now)
-		proposed := saturate(int64(start) + int64(policy.Value))
+	lowest, highest := policyLimits(current, rules, h, now, func(start int32, policy autoscalingv2.HPAScalingPolicy) int32 {
 		if policy.Type == autoscalingv2.PercentScalingPolicy {
-			proposed = ceil(float64(start) * (1 + float64(policy.Value)/100))
+			return ceil(float64(start) * (1 + float64(policy.Value)/100))
 		}
-		switch {
-		case !started:
-			result, started = proposed, true
-		case selects(rules) == autoscalingv2.MinChangePolicySelect:
-			result = min(result, proposed)
-		default:
-			result = max(result, proposed)
-		}
+		return saturate(int64(start) + int64(policy.Value))
+	})
+	if selects(rules) == autoscalingv2.MinChangePolicySelect {
+		return lowest
 	}
-	return result
+	return highest
 }
 
 // downLimit is the least that rules let there be now.
 func downLimit(current int32, rules *autoscalingv2.HPAScalingRules, h *history, now time.Time) int32 {
-	if selects(rules) == autoscalingv2.DisabledPolicySelect {
-		return current
-	}
-	result, started := int32(0), false
-	for _, policy := range rules.Policies {
-		start := atStart(current, policy.PeriodSeconds, h, now)
-		proposed := start - policy.Value
+	lowest, highest := policyLimits(current, rules, h, now, func(start int32, policy autoscalingv2.HPAScalingPolicy) int32 {
 		if policy.Type == autoscalingv2.PercentScalingPolicy {
-			proposed = int32(float64(start) * (1 - float64(policy.Value)/100))
+			return int32(float64(start) * (1 - float64(policy.Value)/100))
 		}
-		switch {
-		case !started:
-			result, started = proposed, true
-		case selects(rules) == autoscalingv2.MinChangePolicySelect:
-			result = max(result, proposed)
-		default:
-			result = min(result, proposed)
-		}
+		return start - policy.Value
+	})
+	if selects(rules) == autoscalingv2.MinChangePolicySelect {
+		return highest
 	}
-	return result
+	return lowest
+}
+
+// policyLimits are the lowest and the highest of what policies propose from what
+// there was when their periods began. Rules that are disabled keep what there is.
+func policyLimits(current int32, rules *autoscalingv2.HPAScalingRules, h *history, now time.Time, propose func(start int32, policy autoscalingv2.HPAScalingPolicy) int32) (lowest, highest int32) {
+	if selects(rules) == autoscalingv2.DisabledPolicySelect {
+		return current, current
+	}
+	for i, policy := range rules.Policies {
+		proposed := propose(atStart(current, policy.PeriodSeconds, h, now), policy)
+		if i == 0 {
+			lowest, highest = proposed, proposed
+		}
+		lowest, highest = min(lowest, proposed), max(highest, proposed)
+	}
+	return lowest, highest
 }
 
 // atStart is how many replicas there were when a period began.
