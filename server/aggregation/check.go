@@ -119,7 +119,7 @@ func (r *remote) discover(ctx context.Context) error {
 		return r.broken
 	}
 	var list metav1.APIResourceList
-	path := "/apis/" + r.gv.Group + "/" + r.gv.Version
+	path := "/" + r.documentPath()
 	body, err := r.get(ctx, path, "application/json")
 	if err != nil {
 		return err

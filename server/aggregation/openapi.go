@@ -18,6 +18,8 @@ var _ openapi.Source = (*Services)(nil)
 
 const openapiRoot = "/openapi/v3"
 
+// documentPath names the group version as documents of OpenAPI v3 do: its path
+// without the first slash.
 func (r *remote) documentPath() string { return "apis/" + r.gv.Group + "/" + r.gv.Version }
 
 // openapiHash is what the server calls its present document of the group
@@ -70,7 +72,7 @@ func (s *Services) V3(ctx context.Context, path string) ([]byte, error) {
 
 // AddV2 leaves out what a server doesn't tell in time.
 func (s *Services) AddV2(ctx context.Context, swagger *spec.Swagger) (*spec.Swagger, error) {
-	for gv, one := range s.shown() {
+	for _, one := range s.shown() {
 		if !one.available.Load() {
 			continue
 		}
@@ -82,7 +84,7 @@ func (s *Services) AddV2(ctx context.Context, swagger *spec.Swagger) (*spec.Swag
 		if err := json.Unmarshal(body, theirs); err != nil {
 			continue
 		}
-		theirs = aggregator.FilterSpecByPathsWithoutSideEffects(theirs, []string{"/apis/" + gv.Group + "/" + gv.Version + "/"})
+		theirs = aggregator.FilterSpecByPathsWithoutSideEffects(theirs, []string{"/" + one.documentPath() + "/"})
 		whole := *swagger
 		if err := aggregator.MergeSpecsIgnorePathConflictRenamingDefinitionsAndParameters(&whole, theirs); err != nil {
 			s.log.Debug("an aggregated API server's OpenAPI document can't be merged", "apiservice", one.name, "err", err)
