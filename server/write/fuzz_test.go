@@ -37,7 +37,7 @@ func FuzzPatch(f *testing.F) {
 	})
 }
 
-func (b both) sameCode(t testing.TB, method, url, contentType, body string) {
+func (b *both) sameCode(t testing.TB, method, url, contentType, body string) {
 	t.Helper()
 	ours := b.ours.call(t, method, url, contentType, body)
 	theirs := b.upstreams.call(t, method, url, contentType, body)

@@ -163,7 +163,7 @@ func TestLikeUpstream(t *testing.T) {
 	for name, steps := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			ours, theirs := &recorder{}, &recorder{}
-			s := both{ours: newServer(t, Deps{Admission: ours}), upstreams: newServer(t, Deps{Admission: theirs})}
+			s := &both{ours: newServer(t, Deps{Admission: ours}), upstreams: newServer(t, Deps{Admission: theirs})}
 			s.upstreams.handlerOf = upstreamHandler
 			for _, step := range steps {
 				a := s.call(t, step.method, step.url, step.contentType, step.body)
