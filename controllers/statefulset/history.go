@@ -1,6 +1,7 @@
 package statefulset
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,7 +15,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
+	appsdefaults "k8s.io/kubernetes/pkg/apis/apps/v1"
 
 	"github.com/howdah/howdah/controllers/revision"
 )
@@ -45,10 +48,13 @@ func (x *controller) revisions(ctx context.Context, set *appsv1.StatefulSet, all
 			update = r
 		}
 	}
+	last := len(all) - 1
 	switch {
+	case update == nil && last >= 0 && x.restores(set, all[last], wanted):
+		update = all[last]
 	case update == nil:
 		update, err = x.create(ctx, set, wanted, &collisions)
-	case update != all[len(all)-1]:
+	case update != all[last]:
 		update, err = x.history.Renumber(ctx, set, update, wanted.Revision)
 	}
 	if err != nil {
@@ -62,6 +68,38 @@ func (x *controller) revisions(ctx context.Context, set *appsv1.StatefulSet, all
 		}
 	}
 	return current, update, nil
+}
+
+// A restored is what [controller.restores] found once.
+type restored struct {
+	set             types.UID
+	generation      int64
+	resourceVersion string // of the revision
+}
+
+// maxRestored bounds the memory of what was found to 1 MB or so.
+const maxRestored = 10_000
+
+// restores is whether going back to a revision would change nothing of the set,
+// though the bytes differ: a server of another release wrote fields in another
+// way, or didn't know a field that has a default now. Pods are not replaced for
+// that (feature gate StatefulSetSemanticRevisionComparison of kube-controller-manager).
+func (x *controller) restores(set *appsv1.StatefulSet, r, wanted *appsv1.ControllerRevision) bool {
+	key := restored{set.UID, set.Generation, r.ResourceVersion}
+	if _, ok := x.restored.Get(key); ok {
+		return true
+	}
+	then, err := at(set, r)
+	if err != nil {
+		return false
+	}
+	appsdefaults.SetObjectDefaults_StatefulSet(then.set)
+	patch, err := revision.Patch(then.set)
+	if err != nil || !bytes.Equal(patch, wanted.Data.Raw) {
+		return false
+	}
+	x.restored.Add(key, struct{}{})
+	return true
 }
 
 // create makes a revision, by another name for each other template whose name is

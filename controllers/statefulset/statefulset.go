@@ -21,6 +21,7 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/lru"
 
 	"github.com/howdah/howdah/controllers/freshness"
 	"github.com/howdah/howdah/controllers/owned"
@@ -41,6 +42,9 @@ type controller struct {
 	pods    *pod.Control
 	history *revision.History
 	queue   *reconcile.Queue[cache.ObjectName]
+
+	// restored are the [restored] sets: comparing again costs more than the rest of a sync.
+	restored *lru.Cache
 }
 
 // Setup is the statefulset-controller.
@@ -56,7 +60,8 @@ func Setup(workers int) reconcile.Setup {
 		}
 		x := &controller{
 			client: c.Client, clock: c.Clock, lister: sets.Lister(), claims: pvcs.Lister(), sets: sets.Informer(), pvcs: pvcs.Informer(), pods: control,
-			history: &revision.History{Client: c.Client, Informer: revisions.Informer(), Tracker: control.Tracker},
+			history:  &revision.History{Client: c.Client, Informer: revisions.Informer(), Tracker: control.Tracker},
+			restored: lru.New(maxRestored),
 		}
 		x.queue = reconcile.NewQueue(c, "statefulset", workers, x.sync)
 		watch := owned.Watch[*appsv1.StatefulSet, *corev1.Pod]{
