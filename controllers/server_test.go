@@ -152,5 +152,11 @@ func TestNamespacesGetTheirDefaults(t *testing.T) {
 	if *lease.Spec.HolderIdentity == "" {
 		t.Error("nobody leads")
 	}
+	told := must(c.client.CoreV1().Events("kube-system").Watch(c.ctx, metav1.ListOptions{FieldSelector: "reason=LeaderElection,involvedObject.name=" + controllers.LeaseName}))(c)
+	defer told.Stop()
+	e, _ := (<-told.ResultChan()).Object.(*corev1.Event)
+	if e == nil || e.InvolvedObject.Kind != "Lease" || e.Message != *lease.Spec.HolderIdentity+" became leader" || e.Source.Component != "kube-controller-manager" {
+		t.Errorf("who leads is told as %+v", e)
+	}
 	await(c, c.client.CoreV1().ServiceAccounts("default"), "default", func(*corev1.ServiceAccount) bool { return true })
 }

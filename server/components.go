@@ -31,6 +31,7 @@ const leadPause = 5 * time.Second
 type clientComponent struct {
 	user  string // as which it elects its leader
 	lease string
+	name  string // in the events of the lease
 	run   func(ctx context.Context) error
 }
 
@@ -81,7 +82,7 @@ func startComponents(s *Server) (*components, error) {
 }
 
 func (c *components) lead(ctx context.Context, client kubernetes.Interface, one clientComponent) {
-	election := component.Election{Name: one.lease}
+	election := component.Election{Name: one.lease, Source: one.name}
 	if c.s.options.DatastoreEndpoint == "" {
 		election.Identity = embeddedLeader
 	}
@@ -152,6 +153,7 @@ func (c *components) controllers(options *controllers.Options) (clientComponent,
 	return clientComponent{
 		user:  user.KubeControllerManager,
 		lease: controllers.LeaseName,
+		name:  "kube-controller-manager",
 		run: func(ctx context.Context) error {
 			return controllers.Run(ctx, &own, c.serviceAccount, c.informers, c.s.log)
 		},

@@ -35,6 +35,7 @@ func (c *components) scheduler(s *scheduling.Scheduling) (clientComponent, error
 	return clientComponent{
 		user:  user.KubeScheduler,
 		lease: scheduling.LeaseName,
+		name:  s.Name(),
 		run:   func(ctx context.Context) error { return s.Run(ctx, client, c.informers) },
 	}, nil
 }

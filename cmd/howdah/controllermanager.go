@@ -106,6 +106,7 @@ func manageControllers(command *cobra.Command, flags *componentFlags, controller
 		}
 		options.RootCA = config.CAData
 	}
+	flags.election.Source = "kube-controller-manager"
 	client, err := kubernetes.NewForConfig(rest.AddUserAgent(rest.CopyConfig(config), "leader-election"))
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)

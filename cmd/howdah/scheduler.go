@@ -79,6 +79,7 @@ func schedule(command *cobra.Command, flags *componentFlags, file string) error 
 		return err
 	}
 	legacyregistry.RawMustRegister(prometheus.Collector(s))
+	flags.election.Source = s.Name()
 	log.Info("running the scheduler", "server", access.Host)
 	return flags.run(command.Context(), electing, log, func(ctx context.Context) error {
 		return s.Run(ctx, client, component.NewInformers(client))

@@ -63,6 +63,10 @@ func New(c *schedulerconfig.KubeSchedulerConfiguration, log *slog.Logger) (*Sche
 	return &Scheduling{config: c, profiles: profiles, extenders: extenders, version: release, instance: host + "_" + uuid.NewString(), log: log}, nil
 }
 
+// Name is that of the first profile, by which upstream's events of leader election
+// name their source.
+func (s *Scheduling) Name() string { return s.profiles[0].Name }
+
 // Run schedules until ctx ends. It must run in one process of a cluster at a
 // time, see [component.Lead].
 func (s *Scheduling) Run(ctx context.Context, client kubernetes.Interface, shared *component.Informers) error {

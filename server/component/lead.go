@@ -9,10 +9,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/client-go/tools/record"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo/leaderelection" // leader_election_master_status
 )
 
@@ -23,6 +27,7 @@ type Election struct {
 	Namespace string // "kube-system"
 	Name      string // of the Lease, such as "kube-controller-manager"
 	Identity  string // of this candidate; by default the host's name and something unique
+	Source    string // component that the events of the Lease, who leads and who no longer does, come from
 
 	LeaseDuration time.Duration // 15s; a leader that is silent for that long is replaced
 	RenewDeadline time.Duration // 10s; a leader that can't renew for that long gives up
@@ -60,8 +65,12 @@ func Lead(ctx context.Context, client kubernetes.Interface, election Election, l
 	if err := election.complete(); err != nil {
 		return err
 	}
+	broadcaster := record.NewBroadcaster()
+	defer broadcaster.Shutdown()
+	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	events := broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: election.Source})
 	for ctx.Err() == nil {
-		if err := leadOnce(ctx, client, election, log, work); err != nil {
+		if err := leadOnce(ctx, client, election, events, log, work); err != nil {
 			return err
 		}
 	}
@@ -80,7 +89,7 @@ func Leads(ctx context.Context) bool {
 type electorKey struct{}
 
 // leadOnce returns when ctx ended, the lease was lost, or work returned.
-func leadOnce(ctx context.Context, client kubernetes.Interface, election Election, log *slog.Logger, work func(context.Context) error) error {
+func leadOnce(ctx context.Context, client kubernetes.Interface, election Election, events record.EventRecorder, log *slog.Logger, work func(context.Context) error) error {
 	// The election outlives ctx until work has stopped: only then may the
 	// lease be given back.
 	electing, resign := context.WithCancel(context.WithoutCancel(ctx))
@@ -90,7 +99,7 @@ func leadOnce(ctx context.Context, client kubernetes.Interface, election Electio
 		Lock: &resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Namespace: election.Namespace, Name: election.Name},
 			Client:     client.CoordinationV1(),
-			LockConfig: resourcelock.ResourceLockConfig{Identity: election.Identity},
+			LockConfig: resourcelock.ResourceLockConfig{Identity: election.Identity, EventRecorder: events},
 		},
 		LeaseDuration:   election.LeaseDuration,
 		RenewDeadline:   election.RenewDeadline,
