@@ -1,6 +1,8 @@
 package server
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -71,6 +73,21 @@ func (e extended) expose(t *testing.T, name string, server *httptest.Server, por
 	}
 }
 
+// believed are the authorities of front proxies, as an aggregated API server
+// learns them.
+func (e extended) believed(t *testing.T) *x509.CertPool {
+	t.Helper()
+	trust, err := e.typed.CoreV1().ConfigMaps("kube-system").Get(t.Context(), "extension-apiserver-authentication", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(trust.Data["requestheader-client-ca-file"])) {
+		t.Fatalf("no authority: %v", trust.Data)
+	}
+	return pool
+}
+
 // untilService watches an APIService until its condition has the reason.
 func untilService(t *testing.T, client aggregatorclient.Interface, name, reason string) *apiregistrationv1.APIService {
 	t.Helper()
@@ -132,6 +149,7 @@ func TestAggregation(t *testing.T) {
 			})
 		}
 	}))
+	echo.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: e.believed(t)}
 	echo.StartTLS()
 	port := int32(443)
 	other := &apiregistrationv1.APIService{

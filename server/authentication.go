@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/x509"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -75,8 +74,8 @@ func (a *authentication) open(ctx context.Context, s *Server) error {
 	chain := auth.Chain{
 		Certificates: &auth.ClientCertificates{Roots: s.tls.ClientCAs, Metrics: a.metrics},
 	}
-	if a.options.FrontProxy.ClientCAFile != "" {
-		proxy := &auth.FrontProxy{FrontProxyOptions: a.options.FrontProxy, Roots: func() *x509.CertPool { return s.tls.ProxyCAs() }}
+	if s.tls.ProxyCAs() != nil {
+		proxy := &auth.FrontProxy{FrontProxyOptions: a.options.FrontProxy, Roots: s.tls.ProxyCAs}
 		chain.FrontProxy = authenticator.WrapAudienceAgnosticRequest(a.audiences, proxy)
 	}
 	forUs := func(t authenticator.Token) authenticator.Token {

@@ -2,10 +2,10 @@ package server
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net/url"
-	"os"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -39,16 +39,13 @@ func newCustom(s *Server, table *resource.Table, getter *objects.Getter, self *r
 
 // newAggregation prepares for other API servers behind this one.
 func newAggregation(s *Server, table *resource.Table, getter *objects.Getter, self *restclient.Config) (*aggregation.Services, error) {
-	certificate, err := s.options.Aggregation.certificate()
-	if err != nil {
-		return nil, err
-	}
 	endpoints, err := newAggregatedEndpoints(getter)
 	if err != nil {
 		return nil, err
 	}
 	others, err := aggregation.New(aggregation.Config{
-		Table: table, Objects: getter, Loopback: self, Endpoints: endpoints, Certificate: certificate, Logger: s.log,
+		Table: table, Objects: getter, Loopback: self, Endpoints: endpoints, Logger: s.log,
+		Certificate: func() (*tls.Certificate, error) { return s.tls.ProxyCertificate() },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare for aggregated API servers: %w", err)
@@ -92,21 +89,27 @@ type AggregationOptions struct {
 	ProxyClientKeyFile  string
 }
 
-// certificate returns what reads the files; nil without them.
-func (o AggregationOptions) certificate() (func() (cert, key []byte), error) {
-	if (o.ProxyClientCertFile == "") != (o.ProxyClientKeyFile == "") {
-		return nil, errors.New("--proxy-client-cert-file and --proxy-client-key-file go together")
+// ownProxyName is what kubeadm calls the API server as a front proxy.
+const ownProxyName = "front-proxy-client"
+
+// completeFrontProxy sets what kubeadm's clusters have where nothing is said of
+// front proxies: this server is one, by an authority of its own that it believes
+// itself, and API servers behind it learn of it.
+func (o *Options) completeFrontProxy() {
+	proxy := &o.Authentication.FrontProxy
+	if proxy.ClientCAFile != "" || o.Aggregation.ProxyClientCertFile != "" {
+		return
 	}
-	if o.ProxyClientCertFile == "" {
-		return nil, nil
+	o.ownFrontProxy = true
+	include(&proxy.AllowedNames, ownProxyName)
+	include(&proxy.UsernameHeaders, "X-Remote-User")
+	include(&proxy.UIDHeaders, "X-Remote-Uid")
+	include(&proxy.GroupHeaders, "X-Remote-Group")
+	include(&proxy.ExtraPrefixes, "X-Remote-Extra-")
+}
+
+func include(values *[]string, wanted string) {
+	if !slices.ContainsFunc(*values, func(v string) bool { return strings.EqualFold(v, wanted) }) {
+		*values = append(*values, wanted)
 	}
-	if _, err := tls.LoadX509KeyPair(o.ProxyClientCertFile, o.ProxyClientKeyFile); err != nil {
-		return nil, fmt.Errorf("read --proxy-client-cert-file and --proxy-client-key-file: %w", err)
-	}
-	return func() (cert, key []byte) {
-		// Files that can't be read any more give no certificate, which the other server tells of.
-		cert, _ = os.ReadFile(o.ProxyClientCertFile)
-		key, _ = os.ReadFile(o.ProxyClientKeyFile)
-		return cert, key
-	}, nil
 }

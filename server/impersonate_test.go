@@ -95,28 +95,55 @@ func TestImpersonation(t *testing.T) {
 // API servers behind this one learn whom to believe.
 func TestTrust(t *testing.T) {
 	proxies := newTestAuthority(t, "proxies")
-	options := Options{DataDir: t.TempDir()}
-	proxy := &options.Authentication.FrontProxy
+	theirs := Options{}
+	proxy := &theirs.Authentication.FrontProxy
 	proxy.ClientCAFile, proxy.AllowedNames, proxy.UsernameHeaders = proxies.file(t), []string{"front"}, []string{"X-Remote-User"}
-	s := start(t, options)
-	client := adminClient(t, s)
-	watch, err := client.CoreV1().ConfigMaps("kube-system").Watch(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=extension-apiserver-authentication", ResourceVersion: "0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer watch.Stop()
-	<-watch.ResultChan()
-	config, err := client.CoreV1().ConfigMaps("kube-system").Get(t.Context(), "extension-apiserver-authentication", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for key, want := range map[string]string{
-		"client-ca-file": string(s.tls.ClientCAsPEM()), "requestheader-client-ca-file": string(s.tls.ProxyCAsPEM()),
-		"requestheader-allowed-names": `["front"]`, "requestheader-username-headers": `["X-Remote-User"]`,
-		"requestheader-group-headers": `[]`, "requestheader-extra-headers-prefix": `[]`,
+	for name, c := range map[string]struct {
+		options Options
+		want    map[string]string
+	}{
+		"of others": {theirs, map[string]string{
+			"requestheader-allowed-names": `["front"]`, "requestheader-username-headers": `["X-Remote-User"]`,
+			"requestheader-group-headers": `[]`, "requestheader-extra-headers-prefix": `[]`,
+		}},
+		"our own": {Options{}, map[string]string{
+			"requestheader-allowed-names": `["front-proxy-client"]`, "requestheader-username-headers": `["X-Remote-User"]`, "requestheader-uid-headers": `["X-Remote-Uid"]`,
+			"requestheader-group-headers": `["X-Remote-Group"]`, "requestheader-extra-headers-prefix": `["X-Remote-Extra-"]`,
+		}},
 	} {
-		if config.Data[key] != want {
-			t.Errorf("%s is %q, want %q", key, config.Data[key], want)
-		}
+		t.Run(name, func(t *testing.T) {
+			c.options.DataDir = t.TempDir()
+			s := start(t, c.options)
+			client := adminClient(t, s)
+			watch, err := client.CoreV1().ConfigMaps("kube-system").Watch(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=extension-apiserver-authentication", ResourceVersion: "0"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer watch.Stop()
+			<-watch.ResultChan()
+			config, err := client.CoreV1().ConfigMaps("kube-system").Get(t.Context(), "extension-apiserver-authentication", metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.want["client-ca-file"], c.want["requestheader-client-ca-file"] = string(s.tls.ClientCAsPEM()), string(s.tls.ProxyCAsPEM())
+			for key, want := range c.want {
+				if got := config.Data[key]; got != want || got == "" {
+					t.Errorf("%s is %q, want %q", key, got, want)
+				}
+			}
+			mine, err := s.tls.ProxyCertificate()
+			if c.options.Authentication.FrontProxy.ClientCAFile != "" {
+				if mine != nil || err != nil {
+					t.Errorf("a certificate for others' proxies: %v, %v", mine, err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := askRaw(t, rawClient(t, mine), s, http.Header{"X-Remote-User": {"ada"}, "X-Remote-Uid": {"7"}}); got != "ada 7 system:authenticated" {
+				t.Errorf("the server doesn't believe itself: %q", got)
+			}
+		})
 	}
 }

@@ -50,6 +50,7 @@ type Options struct {
 	RuntimeConfig          map[string]string // API versions to turn on or off, as --runtime-config
 	Admission              admission.Options
 	Aggregation            AggregationOptions
+	ownFrontProxy          bool // its certificate is our own
 
 	Authorization authorization.Options // Node and RBAC
 	Encryption    EncryptionOptions
@@ -92,6 +93,7 @@ func (o *Options) complete() error {
 	if err := o.Authentication.Complete(); err != nil {
 		return err
 	}
+	o.completeFrontProxy()
 	if err := o.TokenIssuers.Validate(); err != nil {
 		return err
 	}

@@ -177,7 +177,12 @@ func (s *Server) pkiOptions() pki.Options {
 		SNI:              s.options.Serving.SNI,
 		Protocol:         s.options.Serving.Protocol,
 		ProxyCAFile:      s.options.Authentication.FrontProxy.ClientCAFile,
+		ProxyCertFile:    s.options.Aggregation.ProxyClientCertFile,
+		ProxyKeyFile:     s.options.Aggregation.ProxyClientKeyFile,
 		Logger:           s.log,
+	}
+	if s.options.ownFrontProxy {
+		options.ProxyName = ownProxyName
 	}
 	if s.options.DatastoreEndpoint != "" {
 		// Servers that share a database are one cluster and share its authority.

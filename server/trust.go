@@ -16,7 +16,7 @@ func (s *Server) trust() clusterauthenticationtrust.ClusterAuthenticationInfo {
 	info := clusterauthenticationtrust.ClusterAuthenticationInfo{
 		ClientCA: bundle{"client-ca", func() []byte { return s.tls.ClientCAsPEM() }},
 	}
-	if o.ClientCAFile != "" {
+	if o.ClientCAFile != "" || s.options.ownFrontProxy {
 		info.RequestHeaderCA = bundle{"request-header", func() []byte { return s.tls.ProxyCAsPEM() }}
 		info.RequestHeaderAllowedNames = headerrequest.StaticStringSlice(o.AllowedNames)
 		info.RequestHeaderUsernameHeaders = headerrequest.StaticStringSlice(o.UsernameHeaders)

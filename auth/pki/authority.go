@@ -28,9 +28,25 @@ const (
 	leafLife      = 365 * 24 * time.Hour
 	// backdate lets clients whose clocks are a little behind use a new certificate.
 	backdate = 5 * time.Minute
-	// sharedAuthority is the name that the authority has in [Shared].
-	sharedAuthority = "ca.pem"
 )
+
+// A role is what an authority is for.
+type role struct {
+	name   string // of its files, and of its entry in [Shared]
+	common string // name in its certificate
+	lost   string // what a new one means for others
+}
+
+var (
+	clusterRole = role{"ca", "howdah-ca", "every client then needs a new kubeconfig"}
+	// Who has a certificate of this one may say who is calling, so that it signs
+	// for nobody else.
+	proxyRole = role{"front-proxy-ca", "howdah-front-proxy-ca", "aggregated API servers then have to be started again"}
+)
+
+func (r role) files(dir string) (cert, key string) {
+	return filepath.Join(dir, r.name+".crt"), filepath.Join(dir, r.name+".key")
+}
 
 // An authority signs certificates.
 type authority struct {
@@ -40,38 +56,33 @@ type authority struct {
 	now     func() time.Time
 }
 
-// ensureAuthority returns the authority of dir, which is made on the first
-// start and, if shared is given, is the same for all servers.
-func ensureAuthority(ctx context.Context, dir string, shared Shared, now func() time.Time) (*authority, error) {
-	certFile, keyFile := authorityFiles(dir)
-	local, err := loadAuthority(certFile, keyFile, now)
+// ensureAuthority returns the authority of dir for a role, which is made on the
+// first start and, if shared is given, is the same for all servers.
+func ensureAuthority(ctx context.Context, dir string, r role, shared Shared, now func() time.Time) (*authority, error) {
+	local, err := r.load(dir, now)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	if shared != nil {
-		return shareAuthority(ctx, shared, local, certFile, keyFile, now)
+		return r.share(ctx, shared, local, dir, now)
 	}
 	if local == nil {
-		return keepNewAuthority(certFile, keyFile, now)
+		return r.keepNew(dir, now)
 	}
 	return local, nil
 }
 
-func authorityFiles(dir string) (cert, key string) {
-	return filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key")
-}
-
-// shareAuthority returns the authority of all servers: the local one if they
-// have none yet, else theirs, which a server without one keeps from then on.
-func shareAuthority(ctx context.Context, shared Shared, local *authority, certFile, keyFile string, now func() time.Time) (*authority, error) {
-	pair, err := shared.LoadOrStore(ctx, sharedAuthority, func() ([]byte, error) {
+// share returns the authority of all servers: the local one if they have none
+// yet, else theirs, which a server without one keeps from then on.
+func (r role) share(ctx context.Context, shared Shared, local *authority, dir string, now func() time.Time) (*authority, error) {
+	pair, err := shared.LoadOrStore(ctx, r.name+".pem", func() ([]byte, error) {
 		ours := local
 		if ours == nil {
 			key, err := newKey()
 			if err != nil {
 				return nil, err
 			}
-			if ours, err = newAuthority(key, now); err != nil {
+			if ours, err = newAuthority(r.common, key, now); err != nil {
 				return nil, err
 			}
 		}
@@ -85,6 +96,7 @@ func shareAuthority(ctx context.Context, shared Shared, local *authority, certFi
 	if err != nil {
 		return nil, fmt.Errorf("the certificate authority kept in the database can't be used: %w; restore the database from a backup", err)
 	}
+	certFile, keyFile := r.files(dir)
 	if local != nil {
 		if !local.cert.Equal(theirs.cert) {
 			return nil, fmt.Errorf("%s is not the certificate authority of this database: if the database is the right one, move %s away and start again to take over its authority", certFile, filepath.Dir(certFile))
@@ -101,9 +113,10 @@ func shareAuthority(ctx context.Context, shared Shared, local *authority, certFi
 	return theirs, replace(certFile, theirs.certPEM)
 }
 
-// loadAuthority reads both files. The error wraps fs.ErrNotExist only if
-// making an authority is right: there is no certificate yet.
-func loadAuthority(certFile, keyFile string, now func() time.Time) (*authority, error) {
+// load reads both files. The error wraps fs.ErrNotExist only if making an
+// authority is right: there is no certificate yet.
+func (r role) load(dir string, now func() time.Time) (*authority, error) {
+	certFile, keyFile := r.files(dir)
 	certPEM, err := os.ReadFile(certFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the certificate authority: %w", err)
@@ -111,17 +124,18 @@ func loadAuthority(certFile, keyFile string, now func() time.Time) (*authority, 
 	keyPEM, err := os.ReadFile(keyFile)
 	if err != nil {
 		// Deliberately not wrapped: see above.
-		return nil, fmt.Errorf("read the key of the certificate authority: %v; %s", err, howToRepair(certFile, keyFile))
+		return nil, fmt.Errorf("read the key of the certificate authority: %v; %s", err, r.howToRepair(dir))
 	}
 	a, err := parseAuthority(certPEM, keyPEM, now)
 	if err != nil {
-		return nil, fmt.Errorf("the certificate authority in %s and %s can't be used: %w; %s", certFile, keyFile, err, howToRepair(certFile, keyFile))
+		return nil, fmt.Errorf("the certificate authority in %s and %s can't be used: %w; %s", certFile, keyFile, err, r.howToRepair(dir))
 	}
 	return a, nil
 }
 
-func howToRepair(certFile, keyFile string) string {
-	return fmt.Sprintf("restore both files from a backup, or remove %s and %s to start with a new authority (every client then needs a new kubeconfig)", certFile, keyFile)
+func (r role) howToRepair(dir string) string {
+	certFile, keyFile := r.files(dir)
+	return fmt.Sprintf("restore both files from a backup, or remove %s and %s to start with a new authority (%s)", certFile, keyFile, r.lost)
 }
 
 func parseAuthority(certPEM, keyPEM []byte, now func() time.Time) (*authority, error) {
@@ -146,11 +160,12 @@ func parseAuthority(certPEM, keyPEM []byte, now func() time.Time) (*authority, e
 	return a, nil
 }
 
-// keepNewAuthority writes the key, then the certificate. Of servers that start
+// keepNew writes the key, then the certificate. Of servers that start
 // at once on one directory each file has one writer that wins, and the others
 // use what it wrote. A key without a certificate is what a crash in between
 // leaves.
-func keepNewAuthority(certFile, keyFile string, now func() time.Time) (*authority, error) {
+func (r role) keepNew(dir string, now func() time.Time) (*authority, error) {
+	certFile, keyFile := r.files(dir)
 	key, err := newKey()
 	if err != nil {
 		return nil, err
@@ -164,9 +179,9 @@ func keepNewAuthority(certFile, keyFile string, now func() time.Time) (*authorit
 	}
 	kept, err := keyutil.ParsePrivateKeyPEM(keyPEM)
 	if err != nil {
-		return nil, fmt.Errorf("the key of the certificate authority in %s can't be used: %w; %s", keyFile, err, howToRepair(certFile, keyFile))
+		return nil, fmt.Errorf("the key of the certificate authority in %s can't be used: %w; %s", keyFile, err, r.howToRepair(dir))
 	}
-	made, err := newAuthority(kept.(crypto.Signer), now)
+	made, err := newAuthority(r.common, kept.(crypto.Signer), now)
 	if err != nil {
 		return nil, err
 	}
@@ -177,14 +192,14 @@ func keepNewAuthority(certFile, keyFile string, now func() time.Time) (*authorit
 	return parseAuthority(certPEM, keyPEM, now)
 }
 
-func newAuthority(key crypto.Signer, now func() time.Time) (*authority, error) {
+func newAuthority(common string, key crypto.Signer, now func() time.Time) (*authority, error) {
 	serial, err := serialNumber()
 	if err != nil {
 		return nil, err
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: "howdah-ca"},
+		Subject:               pkix.Name{CommonName: common},
 		NotBefore:             now().Add(-backdate),
 		NotAfter:              now().Add(authorityLife),
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment | x509.KeyUsageCertSign,

@@ -78,7 +78,7 @@ func (p *TLS) cluster(port int) (*clientcmdapi.Cluster, error) {
 // AuthorityFiles are where this server keeps its authority's certificate and key,
 // in PEM.
 func (p *TLS) AuthorityFiles() (cert, key string) {
-	return authorityFiles(filepath.Join(p.options.Dir, "pki"))
+	return clusterRole.files(filepath.Join(p.options.Dir, "pki"))
 }
 
 // RootCA are the certificates, in PEM, by which clients trust this server. It is

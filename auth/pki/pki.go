@@ -37,7 +37,13 @@ type Options struct {
 	SNI               []NamedCertificate // further ones, by the name that is asked for
 	Protocol          Protocol
 	ClientCAFile      string // authorities accepted besides ours
-	ProxyCAFile       string // authorities of front proxies; empty: there are none
+
+	// Front proxies: the authorities of those that are believed, and the
+	// certificate of this server as one. With neither, and a name, it has an
+	// authority and a certificate of its own.
+	ProxyCAFile                 string
+	ProxyCertFile, ProxyKeyFile string
+	ProxyName                   string // common name of our own
 
 	// Shared keeps the authority for all servers of a database; nil: only in Dir.
 	Shared Shared
@@ -69,14 +75,15 @@ type TLS struct {
 	options   Options
 	log       *slog.Logger
 	authority *authority
-	serving   servingSource
+	serving   source
 	sni       *sniServing
 	clientCAs *authorities
 	proxyCAs  *authorities // nil: no front proxies
+	proxy     source       // nil: this server is none
 }
 
-// servingSource gives the serving certificate for a new connection.
-type servingSource interface {
+// source gives the certificate for a new connection.
+type source interface {
 	certificate() (*tls.Certificate, error)
 }
 
@@ -98,24 +105,22 @@ func Ensure(ctx context.Context, options Options) (*TLS, error) {
 	}
 	p := &TLS{options: options, log: options.Logger.With("service", "pki")}
 	var err error
-	if p.authority, err = ensureAuthority(ctx, dir, options.Shared, options.Now); err != nil {
+	if p.authority, err = ensureAuthority(ctx, dir, clusterRole, options.Shared, options.Now); err != nil {
 		return nil, err
 	}
 	if p.clientCAs, err = newAuthorities(p.authority.cert, options.ClientCAFile, "client-ca-file", p.log, options.Now); err != nil {
 		return nil, err
 	}
-	if options.ProxyCAFile != "" {
-		if p.proxyCAs, err = newAuthorities(nil, options.ProxyCAFile, "requestheader-client-ca-file", p.log, options.Now); err != nil {
-			return nil, err
-		}
+	if err := p.ensureProxy(ctx, dir); err != nil {
+		return nil, err
 	}
 	if options.CertFile != "" {
-		if p.serving, err = newUserServing(options.CertFile, options.KeyFile, p.log, options.Now); err != nil {
+		if p.serving, err = newUserCertificate(options.CertFile, options.KeyFile, p.log, options.Now); err != nil {
 			return nil, fmt.Errorf("--tls-cert-file and --tls-private-key-file: %w", err)
 		}
 	} else {
 		names, addresses := servingNames(options)
-		p.serving, err = newOwnServing(filepath.Join(dir, "serving.pem"), p.authority, names, addresses, p.log, options.Now)
+		p.serving, err = newOwnServing(filepath.Join(dir, "serving.pem"), p.authority, names, addresses, p.log)
 	}
 	if err != nil {
 		return nil, err
@@ -155,18 +160,6 @@ func (p *TLS) ClientCAs() *x509.CertPool { return p.clientCAs.get().pool }
 
 // ClientCAsPEM are the same as certificates in PEM.
 func (p *TLS) ClientCAsPEM() []byte { return p.clientCAs.get().pem }
-
-// ProxyCAs are the authorities of front proxies. It must not be called when
-// there are none.
-func (p *TLS) ProxyCAs() *x509.CertPool { return p.proxyCAs.get().pool }
-
-// ProxyCAsPEM are the same as certificates in PEM; nil if there are none.
-func (p *TLS) ProxyCAsPEM() []byte {
-	if p.proxyCAs == nil {
-		return nil
-	}
-	return p.proxyCAs.get().pem
-}
 
 // handshakeCAs are those that a client is told of, to choose its certificate.
 func (p *TLS) handshakeCAs() *x509.CertPool {

@@ -388,7 +388,7 @@ func TestSharedAuthority(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "is not the certificate authority of this database") {
 		t.Errorf("a directory of another cluster: %v", err)
 	}
-	shared.values[sharedAuthority] = []byte("damaged")
+	shared.values["ca.pem"] = []byte("damaged")
 	_, err = Ensure(t.Context(), Options{Dir: dirs[0], Shared: shared, Logger: quiet()})
 	if err == nil || !strings.Contains(err.Error(), "kept in the database can't be used") {
 		t.Errorf("a damaged authority in the database: %v", err)
@@ -396,7 +396,7 @@ func TestSharedAuthority(t *testing.T) {
 }
 
 func TestUserServingCertificate(t *testing.T) {
-	theirs, err := newAuthority(must(newKey()), time.Now)
+	theirs, err := newAuthority("howdah-ca", must(newKey()), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -464,7 +464,7 @@ func TestUserServingCertificate(t *testing.T) {
 }
 
 func TestClientCAFile(t *testing.T) {
-	first, second := must(newAuthority(must(newKey()), time.Now)), must(newAuthority(must(newKey()), time.Now))
+	first, second := must(newAuthority("howdah-ca", must(newKey()), time.Now)), must(newAuthority("howdah-ca", must(newKey()), time.Now))
 	dir := t.TempDir()
 	file := filepath.Join(t.TempDir(), "client-ca.crt")
 	var offset atomic.Int64
@@ -521,4 +521,57 @@ func must[T any](value T, err error) T {
 		panic(err)
 	}
 	return value
+}
+
+// Servers are front proxies by one authority, which is not that of clients.
+func TestOwnFrontProxy(t *testing.T) {
+	root, shared := t.TempDir(), &memory{}
+	dirs := []string{filepath.Join(root, "a"), filepath.Join(root, "b")}
+	var offset atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
+	servers := start(t, len(dirs), func(i int) Options {
+		return Options{Dir: dirs[i], Shared: shared, ProxyName: "front-proxy-client", Now: now}
+	})
+	verify := func(certificate *tls.Certificate, roots *x509.CertPool) error {
+		_, err := certificate.Leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		return err
+	}
+	first := must(servers[0].ProxyCertificate())
+	if first.Leaf.Subject.CommonName != "front-proxy-client" {
+		t.Errorf("the name is %q", first.Leaf.Subject.CommonName)
+	}
+	if err := verify(first, servers[1].ProxyCAs()); err != nil {
+		t.Error("another server doesn't know it:", err)
+	}
+	if verify(first, servers[0].ClientCAs()) == nil {
+		t.Error("it is a client, too")
+	}
+	if !bytes.Equal(servers[0].ProxyCAsPEM(), servers[1].ProxyCAsPEM()) || bytes.Equal(servers[0].ProxyCAsPEM(), servers[0].ClientCAsPEM()) {
+		t.Error("the authorities are not as they should be")
+	}
+	again := ensure(t, Options{Dir: dirs[0], Shared: shared, ProxyName: "front-proxy-client", Now: now})
+	if !must(again.ProxyCertificate()).Leaf.Equal(first.Leaf) {
+		t.Error("another certificate after a restart")
+	}
+	offset.Store(int64(leafLife * 8 / 10))
+	if renewed := must(again.ProxyCertificate()); renewed.Leaf.Equal(first.Leaf) || verify(renewed, again.ProxyCAs()) != nil {
+		t.Error("not renewed")
+	}
+
+	file := filepath.Join(root, "theirs.pem")
+	if err := os.WriteFile(file, servers[0].ProxyCAsPEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	theirs := ensure(t, Options{Dir: t.TempDir(), ProxyName: "front-proxy-client", ProxyCAFile: file})
+	if mine := must(theirs.ProxyCertificate()); mine != nil || !bytes.Equal(theirs.ProxyCAsPEM(), servers[0].ProxyCAsPEM()) {
+		t.Error("an authority of our own beside the user's")
+	}
+	pair := filepath.Join(dirs[0], "pki", "front-proxy-client.pem")
+	brought := ensure(t, Options{Dir: t.TempDir(), ProxyName: "front-proxy-client", ProxyCertFile: pair, ProxyKeyFile: pair})
+	if mine := must(brought.ProxyCertificate()); mine == nil || brought.ProxyCAs() != nil {
+		t.Error("the user's certificate was not taken")
+	}
+	if _, err := Ensure(t.Context(), Options{Dir: t.TempDir(), ProxyCertFile: pair, Logger: quiet()}); err == nil || !strings.Contains(err.Error(), "go together") {
+		t.Error("a certificate without its key:", err)
+	}
 }

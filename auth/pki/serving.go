@@ -42,21 +42,29 @@ func servingNames(o Options) (names []string, addresses []net.IP) {
 	return names, addresses
 }
 
-// ownServing is the serving certificate that our authority signs.
-type ownServing struct {
+// ownCertificate is one that our authority signs, kept in a file and renewed.
+type ownCertificate struct {
 	file      string
 	authority *authority
-	names     []string
-	addresses []net.IP
+	template  x509.Certificate // names and addresses are in order
+	what      string           // for messages
 	log       *slog.Logger
-	now       func() time.Time
 
 	mu      sync.Mutex
 	current *tls.Certificate
 }
 
-func newOwnServing(file string, a *authority, names []string, addresses []net.IP, log *slog.Logger, now func() time.Time) (*ownServing, error) {
-	s := &ownServing{file: file, authority: a, names: names, addresses: addresses, log: log, now: now}
+func newOwnServing(file string, a *authority, names []string, addresses []net.IP, log *slog.Logger) (*ownCertificate, error) {
+	return newOwnCertificate(file, a, "serving", x509.Certificate{
+		Subject:     pkix.Name{CommonName: "howdah"},
+		DNSNames:    names,
+		IPAddresses: addresses,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}, log)
+}
+
+func newOwnCertificate(file string, a *authority, what string, template x509.Certificate, log *slog.Logger) (*ownCertificate, error) {
+	s := &ownCertificate{file: file, authority: a, template: template, what: what, log: log}
 	if kept, err := tls.LoadX509KeyPair(file, file); err == nil && s.fits(kept.Leaf) {
 		s.current = &kept
 		return s, nil
@@ -68,52 +76,47 @@ func newOwnServing(file string, a *authority, names []string, addresses []net.IP
 	return s, nil
 }
 
-func (s *ownServing) fits(leaf *x509.Certificate) bool {
-	names := slices.Sorted(slices.Values(leaf.DNSNames))
-	return slices.Equal(names, s.names) &&
-		slices.EqualFunc(leaf.IPAddresses, s.addresses, net.IP.Equal) &&
+func (s *ownCertificate) fits(leaf *x509.Certificate) bool {
+	return leaf.Subject.CommonName == s.template.Subject.CommonName &&
+		slices.Equal(slices.Sorted(slices.Values(leaf.DNSNames)), s.template.DNSNames) &&
+		slices.EqualFunc(leaf.IPAddresses, s.template.IPAddresses, net.IP.Equal) &&
 		s.authority.fresh(leaf)
 }
 
-func (s *ownServing) renew() error {
-	certPEM, keyPEM, err := s.authority.issue(x509.Certificate{
-		Subject:     pkix.Name{CommonName: "howdah"},
-		DNSNames:    s.names,
-		IPAddresses: s.addresses,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
+func (s *ownCertificate) renew() error {
+	certPEM, keyPEM, err := s.authority.issue(s.template)
 	if err != nil {
-		return fmt.Errorf("make the serving certificate: %w", err)
+		return fmt.Errorf("make the %s certificate: %w", s.what, err)
 	}
 	certificate, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return fmt.Errorf("make the serving certificate: %w", err)
+		return fmt.Errorf("make the %s certificate: %w", s.what, err)
 	}
 	// One file, so that no reader ever sees the key of another certificate.
 	if err := replace(s.file, append(certPEM, keyPEM...)); err != nil {
 		return err
 	}
 	s.current = &certificate
-	s.log.Info("made a serving certificate", "names", s.names, "addresses", s.addresses, "until", certificate.Leaf.NotAfter.Format(time.DateOnly))
+	s.log.Info("made a certificate", "for", s.what, "names", s.template.DNSNames, "addresses", s.template.IPAddresses, "until", certificate.Leaf.NotAfter.Format(time.DateOnly))
 	return nil
 }
 
-func (s *ownServing) certificate() (*tls.Certificate, error) {
+func (s *ownCertificate) certificate() (*tls.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	leaf := s.current.Leaf
-	if left := leaf.NotAfter.Sub(s.now()); left > leaf.NotAfter.Sub(leaf.NotBefore)*3/10 {
+	if left := leaf.NotAfter.Sub(s.authority.now()); left > leaf.NotAfter.Sub(leaf.NotBefore)*3/10 {
 		return s.current, nil
 	}
 	if err := s.renew(); err != nil {
 		// It may still be valid for months, and a disk can be made writable again.
-		s.log.Error("can't renew the serving certificate", "until", leaf.NotAfter.Format(time.DateOnly), "err", err)
+		s.log.Error("can't renew a certificate", "for", s.what, "until", leaf.NotAfter.Format(time.DateOnly), "err", err)
 	}
 	return s.current, nil
 }
 
-// userServing is the serving certificate in the user's files.
-type userServing struct {
+// userCertificate is one in the user's files.
+type userCertificate struct {
 	certFile, keyFile string
 	changes           *changes
 	log               *slog.Logger
@@ -122,8 +125,8 @@ type userServing struct {
 	current *tls.Certificate
 }
 
-func newUserServing(certFile, keyFile string, log *slog.Logger, now func() time.Time) (*userServing, error) {
-	s := &userServing{certFile: certFile, keyFile: keyFile, log: log, changes: newChanges(now, certFile, keyFile)}
+func newUserCertificate(certFile, keyFile string, log *slog.Logger, now func() time.Time) (*userCertificate, error) {
+	s := &userCertificate{certFile: certFile, keyFile: keyFile, log: log, changes: newChanges(now, certFile, keyFile)}
 	certificate, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("the certificate %s and the key %s can't be used: %w", certFile, keyFile, err)
@@ -132,7 +135,7 @@ func newUserServing(certFile, keyFile string, log *slog.Logger, now func() time.
 	return s, nil
 }
 
-func (s *userServing) certificate() (*tls.Certificate, error) {
+func (s *userCertificate) certificate() (*tls.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.changes.any() {
@@ -140,11 +143,11 @@ func (s *userServing) certificate() (*tls.Certificate, error) {
 		if err != nil {
 			// One of the two may be written already and the other not yet.
 			s.changes.again()
-			s.log.Error("can't load the changed serving certificate, the old one stays", "file", s.certFile, "err", err)
+			s.log.Error("can't load the changed certificate, the old one stays", "file", s.certFile, "err", err)
 			return s.current, nil
 		}
 		s.current = &certificate
-		s.log.Info("loaded the changed serving certificate", "file", s.certFile, "until", certificate.Leaf.NotAfter.Format(time.DateOnly))
+		s.log.Info("loaded the changed certificate", "file", s.certFile, "until", certificate.Leaf.NotAfter.Format(time.DateOnly))
 	}
 	return s.current, nil
 }

@@ -29,19 +29,19 @@ type NamedCertificate struct {
 // names that were given before those of certificates, a whole name before one
 // with *, earlier certificates before later ones, and the default for the rest.
 type sniServing struct {
-	standard servingSource
+	standard source
 	named    []namedServing
 }
 
 type namedServing struct {
-	source servingSource
+	source source
 	names  []string
 }
 
-func newSNIServing(standard servingSource, named []NamedCertificate, log *slog.Logger, now func() time.Time) (*sniServing, error) {
+func newSNIServing(standard source, named []NamedCertificate, log *slog.Logger, now func() time.Time) (*sniServing, error) {
 	s := &sniServing{standard: standard}
 	for _, one := range named {
-		source, err := newUserServing(one.CertFile, one.KeyFile, log, now)
+		source, err := newUserCertificate(one.CertFile, one.KeyFile, log, now)
 		if err != nil {
 			return nil, fmt.Errorf("failed to load SNI cert and key: %w", err)
 		}

@@ -27,7 +27,7 @@ func handshake(t *testing.T, port int, config *tls.Config) (*tls.ConnectionState
 }
 
 func TestSNI(t *testing.T) {
-	theirs, dir := must(newAuthority(must(newKey()), time.Now)), t.TempDir()
+	theirs, dir := must(newAuthority("howdah-ca", must(newKey()), time.Now)), t.TempDir()
 	bring := func(file, common string, names ...string) NamedCertificate {
 		t.Helper()
 		certPEM, keyPEM, err := theirs.issue(x509.Certificate{Subject: pkix.Name{CommonName: common, Organization: []string{file}}, DNSNames: names, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})

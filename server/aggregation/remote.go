@@ -43,10 +43,9 @@ func newRemote(s *Services, gv schema.GroupVersion, service *apiregistrationv1.A
 		Insecure:   r.spec.InsecureSkipTLSVerify,
 		ServerName: r.spec.Service.Name + "." + r.spec.Service.Namespace + ".svc",
 		CAData:     r.spec.CABundle,
+
+		GetCertHolder: s.certificate,
 	}}
-	if s.certificate != nil {
-		config.TLS.CertData, config.TLS.KeyData = s.certificate()
-	}
 	r.transport, r.broken = transport.New(config)
 	r.update(service)
 	return r

@@ -2,6 +2,7 @@ package aggregation
 
 import (
 	"context"
+	"crypto/tls"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
 	"k8s.io/kube-aggregator/pkg/apis/apiregistration"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	apiregistrationclient "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
@@ -34,9 +36,9 @@ type Config struct {
 	Loopback *rest.Config
 	// Endpoints finds an address of a Service.
 	Endpoints webhook.ServiceResolver
-	// Certificate is the client certificate of this server as a front proxy, in
-	// PEM; nil: it has none.
-	Certificate func() (cert, key []byte)
+	// Certificate is the client certificate of this server as a front proxy; nil:
+	// it has none. Each connection takes the current one.
+	Certificate func() (*tls.Certificate, error)
 	Logger      *slog.Logger
 }
 
@@ -46,7 +48,7 @@ type Services struct {
 	store       *objects.Store // nil: APIServices are not served
 	client      apiregistrationclient.APIServiceInterface
 	endpoints   webhook.ServiceResolver
-	certificate func() (cert, key []byte)
+	certificate *transport.GetCertHolder
 	services    corelisters.ServiceLister
 	slices      discoverylisters.EndpointSliceLister
 	log         *slog.Logger
@@ -69,7 +71,7 @@ func New(c Config) (*Services, error) {
 	}
 	s := &Services{
 		table: c.Table, store: c.Objects.Store(apiregistration.Resource("apiservices")), client: client.APIServices(),
-		endpoints: c.Endpoints, certificate: c.Certificate, log: c.Logger,
+		endpoints: c.Endpoints, certificate: &transport.GetCertHolder{GetCert: c.Certificate}, log: c.Logger,
 		known: map[string]*apiregistrationv1.APIService{}, local: make(chan struct{}, 1),
 	}
 	services := c.Objects.Store(schema.GroupResource{Resource: "services"})
