@@ -90,12 +90,18 @@ func (c *controller) judge(ctx context.Context, name string) error {
 	if d == nil {
 		return nil
 	}
+	others := c.resources.others(d.Spec.Group, name)
+	judged := d.DeepCopy()
+	if !d.needsSchemas() && !judge(judged, takenBy(others)) {
+		return nil
+	}
 	crd, err := decodeDefinition(c.resources.definitions, o)
 	if err != nil {
 		return err
 	}
-	others := c.resources.others(crd.Spec.Group, name)
-	if !judge(crd, takenBy(others)) {
+	if !d.needsSchemas() {
+		crd.Status = judged.Status
+	} else if !judge(crd, takenBy(others)) {
 		return nil
 	}
 	if _, err := c.client.UpdateStatus(ctx, crd, metav1.UpdateOptions{}); err != nil {

@@ -1,6 +1,8 @@
 package custom
 
 import (
+	"maps"
+
 	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver"
@@ -14,8 +16,8 @@ import (
 
 // A definition is one version of a CustomResourceDefinition.
 type definition struct {
-	// CustomResourceDefinition has no schemas and no managed fields, which are
-	// most of its size.
+	// CustomResourceDefinition has no schemas, no managed fields and few
+	// annotations, which are most of its size.
 	*apiextensionsv1.CustomResourceDefinition
 	revision  int64
 	schemas   *schemas
@@ -36,8 +38,15 @@ func newDefinition(store *objects.Store, o *storage.Object) (*definition, error)
 		crd.Spec.Versions[i].Schema = nil
 		d.schemas.versions = append(d.schemas.versions, crd.Spec.Versions[i].Name)
 	}
-	crd.ManagedFields, crd.Annotations = nil, nil
+	crd.ManagedFields = nil
+	maps.DeleteFunc(crd.Annotations, func(key, _ string) bool { return key != apiextensionsv1.KubeAPIApprovedAnnotation })
 	return d, nil
+}
+
+// needsSchemas says whether the definition's conditions can only be judged with
+// its schemas: it has, or had, some that are not structural.
+func (d *definition) needsSchemas() bool {
+	return d.Spec.PreserveUnknownFields || apihelpers.FindCRDCondition(d.CustomResourceDefinition, apiextensionsv1.NonStructuralSchema) != nil
 }
 
 func decodeDefinition(store *objects.Store, o *storage.Object) (*apiextensionsv1.CustomResourceDefinition, error) {
