@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/howdah/howdah/auth/rbac"
 	"github.com/howdah/howdah/auth/serviceaccount"
 	"github.com/howdah/howdah/scheduler/scheduling"
 	"github.com/howdah/howdah/server/admission"
@@ -116,6 +117,7 @@ func newAPI(s *Server) (_ *api, err error) {
 		APIs:         apis,
 		Getter:       getter,
 		Authorizer:   a.authorizing,
+		Policy:       &rbac.Resolver{Engine: a.authorizing.engine, Sync: s.store.Sync},
 		Loopback:     self,
 		Informers:    a.informers,
 		ServiceCIDRs: s.options.ServiceClusterIPRanges,

@@ -85,13 +85,14 @@ func (a *authorizing) start(store *storage.Store, getter *objects.Getter) {
 		}
 		return nil // turned off
 	}
-	loops := []func(context.Context){a.Run}
-	if a.Has(modes.ModeRBAC) {
-		const group = "rbac.authorization.k8s.io"
-		loops = append(loops, a.engine.Follow(rbac.Collections{
+	const group = "rbac.authorization.k8s.io"
+	loops := []func(context.Context){
+		a.Run,
+		// Roles are checked against escalation in all modes.
+		a.engine.Follow(rbac.Collections{
 			Roles: collection(group, "roles"), RoleBindings: collection(group, "rolebindings"),
 			ClusterRoles: collection(group, "clusterroles"), ClusterRoleBindings: collection(group, "clusterrolebindings"),
-		}, a.log))
+		}, a.log),
 	}
 	if a.Has(modes.ModeNode) {
 		loops = append(loops, a.nodes.Follow(node.Collections{

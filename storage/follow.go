@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync"
 	"time"
 )
 
@@ -22,7 +23,11 @@ type Keeper interface {
 type Follower struct {
 	collection *Collection
 	keeper     Keeper
-	at         int64 // the keeper knows everything up to it
+
+	mu      sync.Mutex
+	at      int64    // the keeper knows everything up to it
+	watcher *Watcher // that tells what came after it
+	telling bool     // what the watcher gave out the keeper does not know yet
 }
 
 // Follow gives the keeper what the collection has now. The store must have been
@@ -53,10 +58,45 @@ func (f *Follower) Run(ctx context.Context) {
 	}
 }
 
+// Wait returns when the keeper knows everything up to the revision, which the
+// cache must have. The error is ctx's.
+func (f *Follower) Wait(ctx context.Context, revision int64) error {
+	// Changes are on their way already: it takes less than a timer's tick.
+	const tick = time.Millisecond
+	for !f.knows(revision) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(tick):
+		}
+	}
+	return nil
+}
+
+func (f *Follower) knows(revision int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.telling:
+		return false
+	case f.watcher == nil:
+		return f.at >= revision
+	}
+	return !f.watcher.ended() && f.watcher.Progress() >= revision
+}
+
+// set changes what Wait looks at.
+func (f *Follower) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
 func (f *Follower) replace() {
+	f.set(func() { f.telling = true })
 	snapshot := f.collection.Snapshot()
 	f.keeper.Replace(func(yield func(*Object) bool) { snapshot.Scan("", "", Selection{}, yield) })
-	f.at = snapshot.Revision
+	f.set(func() { f.at, f.watcher, f.telling = snapshot.Revision, nil, false })
 }
 
 // changes returns the error that ended the watch.
@@ -66,7 +106,14 @@ func (f *Follower) changes(ctx context.Context) error {
 		return err
 	}
 	defer w.Stop()
+	f.set(func() { f.watcher = w })
 	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-w.Ready():
+		}
+		f.set(func() { f.telling = true })
 		deliveries, err := w.Next(ctx)
 		if err != nil {
 			return err
@@ -78,5 +125,6 @@ func (f *Follower) changes(ctx context.Context) error {
 				f.keeper.Put(d.Object)
 			}
 		}
+		f.set(func() { f.telling = false })
 	}
 }

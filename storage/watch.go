@@ -334,6 +334,13 @@ func (w *Watcher) Progress() int64 {
 	return max(w.given, published)
 }
 
+// ended says whether the watch gives no more than what is queued.
+func (w *Watcher) ended() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stopped || w.err != nil
+}
+
 // Stop ends the watch. It may be called twice.
 func (w *Watcher) Stop() {
 	w.mu.Lock()

@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/howdah/howdah/storage"
 )
 
 // An Engine holds roles and bindings and decides by them. Its methods may be
@@ -15,6 +17,8 @@ type Engine struct {
 	roles    map[roleKey]*role
 	bindings map[bindingKey]*binding
 	grants   map[holder][]grant
+
+	followers []*storage.Follower // set by Follow
 }
 
 // A grant is one role that a holder has, and through which bindings.

@@ -20,9 +20,9 @@ type Collections struct {
 
 // Follow fills the engine with what is stored, and returns what keeps it up: run
 // returns when its context ends or the store is stopped. Changes reach the engine
-// as soon as they reach watchers.
+// as soon as they reach watchers. It comes before the first decision.
 func (e *Engine) Follow(c Collections, log *slog.Logger) (run func(context.Context)) {
-	var followers []*storage.Follower
+	e.followers = nil
 	for _, k := range []*keeper{
 		{collection: c.ClusterRoles, put: e.putRole, delete: e.DeleteRole},
 		{collection: c.Roles, put: e.putRole, delete: e.DeleteRole},
@@ -30,15 +30,26 @@ func (e *Engine) Follow(c Collections, log *slog.Logger) (run func(context.Conte
 		{collection: c.RoleBindings, put: e.putBinding, delete: e.DeleteBinding},
 	} {
 		k.log, k.kept = log, map[string]bool{}
-		followers = append(followers, k.collection.Follow(k))
+		e.followers = append(e.followers, k.collection.Follow(k))
 	}
 	return func(ctx context.Context) {
 		var running sync.WaitGroup
-		for _, f := range followers {
+		for _, f := range e.followers {
 			running.Go(func() { f.Run(ctx) })
 		}
 		running.Wait()
 	}
+}
+
+// Wait returns when the engine decides by everything up to the revision, which
+// the cache must have. The error is ctx's.
+func (e *Engine) Wait(ctx context.Context, revision int64) error {
+	for _, f := range e.followers {
+		if err := f.Wait(ctx, revision); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *Engine) putRole(namespace, name string, body []byte) error {

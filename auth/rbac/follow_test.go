@@ -89,6 +89,21 @@ func TestFollow(t *testing.T) {
 	write("/registry/rolebindings/a/secrets", nil)
 	eventually(get("joe", "a", "secrets"), false, "a deleted binding still counts")
 
+	// Who waits for a write sees it decide.
+	for i := range 200 {
+		var changed interface{ Marshal() ([]byte, error) }
+		if i%2 == 0 {
+			changed = &rbacv1.RoleBinding{RoleRef: rbacv1.RoleRef{Kind: "Role", Name: "secrets"}, Subjects: toUser("joe")}
+		}
+		write("/registry/rolebindings/a/waited", changed)
+		if err := e.Wait(t.Context(), store.Revision()); err != nil {
+			t.Fatal(err)
+		}
+		if got := e.allows(get("joe", "a", "secrets")); got != (changed != nil) {
+			t.Fatalf("after write %d: allowed is %v", i, got)
+		}
+	}
+
 	// What changed while nobody followed counts when somebody does again.
 	end()
 	<-ended

@@ -17,6 +17,7 @@ import (
 	api "k8s.io/kubernetes/pkg/apis/core"
 	"k8s.io/kubernetes/pkg/cluster/ports"
 	kubeletclient "k8s.io/kubernetes/pkg/kubelet/client"
+	rbacvalidation "k8s.io/kubernetes/pkg/registry/rbac/validation"
 	"k8s.io/kubernetes/pkg/serviceaccount"
 	netutils "k8s.io/utils/net"
 
@@ -56,6 +57,9 @@ type Config struct {
 	// Rules answers SelfSubjectRulesReviews; nil: Authorizer if it can, else
 	// everything is allowed.
 	Rules authorizer.RuleResolver
+	// Policy says who has which rules, for checks against escalation; nil: all
+	// stored bindings are read for each.
+	Policy rbacvalidation.AuthorizationRuleResolver
 	// Authenticator answers TokenReviews; nil: it says that this server takes
 	// no tokens.
 	Authenticator authenticator.Request

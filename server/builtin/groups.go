@@ -39,6 +39,10 @@ type provider interface {
 }
 
 func providers(c Config, client kubernetes.Interface, services serviceAllocators) []provider {
+	var policy provider = rbacrest.RESTStorageProvider{Authorizer: c.Authorizer}
+	if c.Policy != nil {
+		policy = policyProvider{authorizer: c.Authorizer, rules: c.Policy}
+	}
 	return []provider{
 		coreProvider{Config: c, services: services, client: client},
 		admissionregistrationrest.RESTStorageProvider{Authorizer: c.Authorizer, DiscoveryClient: client.Discovery()},
@@ -57,7 +61,7 @@ func providers(c Config, client kubernetes.Interface, services serviceAllocators
 		networkingrest.RESTStorageProvider{},
 		noderest.RESTStorageProvider{},
 		policyrest.RESTStorageProvider{},
-		rbacrest.RESTStorageProvider{Authorizer: c.Authorizer},
+		policy,
 		resourcerest.RESTStorageProvider{NamespaceClient: client.CoreV1().Namespaces(), Authorizer: c.Authorizer},
 		schedulingrest.RESTStorageProvider{},
 		storagerest.RESTStorageProvider{},

@@ -1,13 +1,18 @@
 package upstream_test
 
 import (
+	"context"
 	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/kubernetes/pkg/registry/rbac/validation"
 
 	"github.com/howdah/howdah/auth/rbac"
 )
@@ -40,6 +45,7 @@ func FuzzDecisions(f *testing.F) {
 func checkDecisions(t *testing.T, data []byte) (allowed int) {
 	t.Helper()
 	d, p, e := newDice(data), newPolicy(), rbac.NewEngine()
+	ours := &rbac.Resolver{Engine: e, Sync: func(context.Context) (int64, error) { return 0, nil }}
 	for range 4 {
 		for range 5 + d.roll(30) {
 			p.change(d, e)
@@ -64,6 +70,10 @@ func checkDecisions(t *testing.T, data []byte) (allowed int) {
 			got, want := list(t, e, a), list(t, theirs, a)
 			if !slices.Equal(got, want) {
 				t.Fatalf("the rules of %+v in %q:\n%v\nupstream lists\n%v", a.User, a.Namespace, got, want)
+			}
+			ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: pick(d, []string{"ClusterRole", "Role", "Robot"}), Name: pick(d, names)}
+			if got, want := check(t, ours, a, ref), check(t, p.resolver(), a, ref); got != want {
+				t.Fatalf("%+v gives %+v in %q: %q, upstream says %q", a.User, ref, a.Namespace, got, want)
 			}
 		}
 	}
@@ -90,6 +100,24 @@ func inOrder(reason string) string {
 	errs := strings.Split(strings.TrimSuffix(text, "]"), ", ")
 	slices.Sort(errs)
 	return strings.Join(errs, ", ")
+}
+
+// check is what upstream's check against escalation says of a user who binds a
+// role: nothing if it may be.
+func check(t *testing.T, r validation.AuthorizationRuleResolver, a authorizer.Attributes, ref rbacv1.RoleRef) string {
+	ctx := apirequest.WithNamespace(apirequest.WithUser(t.Context(), a.GetUser()), a.GetNamespace())
+	rules, err := r.GetRoleReferenceRules(ctx, ref, a.GetNamespace())
+	if err == nil {
+		err = validation.ConfirmNoEscalation(ctx, r, rules)
+	}
+	switch {
+	case err == nil:
+		return ""
+	case apierrors.IsNotFound(err):
+		return "there is no such role"
+	}
+	text, _, _ := strings.Cut(err.Error(), "; resolution errors") // their order is chance
+	return text
 }
 
 // list is what a SelfSubjectRulesReview says, each rule once.

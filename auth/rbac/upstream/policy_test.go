@@ -14,6 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	rbaclisters "k8s.io/client-go/listers/rbac/v1"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/kubernetes/pkg/registry/rbac/validation"
 	upstream "k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac"
 
 	"github.com/howdah/howdah/auth/rbac"
@@ -163,7 +164,14 @@ func (p *policy) change(d *dice, e *rbac.Engine) {
 }
 
 // authorizer is upstream's, with the policy in the caches that kube-apiserver has it in.
-func (p *policy) authorizer() *upstream.RBACAuthorizer {
+func (p *policy) authorizer() *upstream.RBACAuthorizer { return upstream.New(p.listers()) }
+
+// resolver is upstream's, for its check against escalation.
+func (p *policy) resolver() validation.AuthorizationRuleResolver {
+	return validation.NewDefaultRuleResolver(p.listers())
+}
+
+func (p *policy) listers() (validation.RoleGetter, validation.RoleBindingLister, validation.ClusterRoleGetter, validation.ClusterRoleBindingLister) {
 	indexer := func() cache.Indexer {
 		return cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
 	}
@@ -172,12 +180,10 @@ func (p *policy) authorizer() *upstream.RBACAuthorizer {
 	fill(clusterRoles, p.clusterRoles)
 	fill(bindings, p.bindings)
 	fill(clusterWide, p.clusterWide)
-	return upstream.New(
-		&upstream.RoleGetter{Lister: rbaclisters.NewRoleLister(roles)},
+	return &upstream.RoleGetter{Lister: rbaclisters.NewRoleLister(roles)},
 		&upstream.RoleBindingLister{Lister: rbaclisters.NewRoleBindingLister(bindings)},
 		&upstream.ClusterRoleGetter{Lister: rbaclisters.NewClusterRoleLister(clusterRoles)},
-		&upstream.ClusterRoleBindingLister{Lister: rbaclisters.NewClusterRoleBindingLister(clusterWide)},
-	)
+		&upstream.ClusterRoleBindingLister{Lister: rbaclisters.NewClusterRoleBindingLister(clusterWide)}
 }
 
 func fill[T any](indexer cache.Indexer, objects map[string]T) {
