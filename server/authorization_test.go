@@ -190,9 +190,18 @@ func TestEscalation(t *testing.T) {
 	_, err = clusterBindings.Update(ctx, admins, metav1.UpdateOptions{})
 	wantForbidden(t, "one more subject of cluster-admin", err, notHeld)
 	_, err = bindings.Create(ctx, &rbacv1.RoleBinding{ObjectMeta: named("later"), RoleRef: to("to-come"), Subjects: toJane}, metav1.CreateOptions{})
-	if !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
+	if !apierrors.IsNotFound(err) || err.Error() != `clusterroles.rbac.authorization.k8s.io "to-come" not found` {
 		t.Errorf("a binding to a role that may come later: %v", err)
 	}
+	sneaky, err := admin(t, s).RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: named("sneaky"), Rules: []rbacv1.PolicyRule{allow("", "secrets", "get")}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sneaky.Labels = map[string]string{"rbac.authorization.k8s.io/aggregate-to-view": "true"}
+	_, err = clusterRoles.Update(ctx, sneaky, metav1.UpdateOptions{})
+	wantForbidden(t, "another's role, made a part of an aggregation", err, notHeld)
+	_, err = clusterRoles.Patch(ctx, "sneaky", types.MergePatchType, []byte(`{"metadata":{"labels":{"rbac.authorization.k8s.io/aggregate-to-edit":"true"}}}`), metav1.PatchOptions{})
+	wantForbidden(t, "the same by a patch", err, notHeld)
 
 	// The verbs bind and escalate allow it, each for what it names.
 	bind := allow(group, "clusterroles", "bind")
