@@ -40,18 +40,19 @@ func Run(ctx context.Context, o *Options, as Identities, shared *component.Infor
 	defer running.Wait()
 	for _, r := range rows {
 		running.Go(func() {
-			reconcile.Run(ctx, r.name, given, func(g *reconcile.Given) error { return identify(g, r.account, as) }, r.setup)
+			reconcile.Run(ctx, r.name, given, func(g *reconcile.Given) error { return identify(ctx, g, r.account, as) }, r.setup)
 		})
 	}
 	<-ctx.Done()
 	return nil
 }
 
-func identify(g *reconcile.Given, account string, as Identities) error {
+func identify(ctx context.Context, g *reconcile.Given, account string, as Identities) error {
 	config, err := as(account)
 	if err != nil {
 		return fmt.Errorf("work as the service account kube-system/%s: %w", account, err)
 	}
+	config = component.Fenced(ctx, config)
 	g.Config = config
 	if g.Client, err = kubernetes.NewForConfig(config); err != nil {
 		return fmt.Errorf("make a client: %w", err)

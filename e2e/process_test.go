@@ -68,14 +68,19 @@ func (p *process) kill() {
 	p.command = nil
 }
 
+func (p *process) signal(sign syscall.Signal) {
+	p.t.Helper()
+	if err := p.command.Process.Signal(sign); err != nil {
+		p.t.Fatalf("send howdah %s the signal %s: %v", p.name, sign, err)
+	}
+}
+
 // stop asks the process to end and checks that it does so cleanly.
 func (p *process) stop() {
 	p.t.Helper()
+	p.signal(syscall.SIGTERM)
 	command := p.command
 	p.command = nil
-	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
-		p.t.Errorf("signal howdah %s: %v", p.name, err)
-	}
 	timer := time.AfterFunc(stopTimeout, func() { command.Process.Kill() })
 	if err := command.Wait(); err != nil || !timer.Stop() {
 		p.t.Errorf("howdah %s did not stop cleanly: %v", p.name, err)
@@ -151,9 +156,9 @@ func (e *extremes) seen() (least, most int) {
 }
 
 // TestProcesses runs the controllers and the scheduler as processes of their own.
-// The controllers' leader is killed in the middle of a rollout: the other one
-// goes on, and at no time there are fewer or more pods than the Deployment
-// allows.
+// The controllers' leader is killed in the middle of a rollout, and the next one
+// held up in another until it no longer leads: others go on, and at no time there
+// are fewer or more pods than the Deployment allows.
 func TestProcesses(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -184,15 +189,26 @@ func TestProcesses(t *testing.T) {
 	}
 	awaitObject(ctx, t, apps, "deployments", "default", "web", &appsv1.Deployment{}, rolled)
 	pods := watchPods(ctx, t, client, "default")
-	must(deployments.Patch(ctx, "web", types.StrategicMergePatchType, []byte(`{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"nginx:2"}]}}}}`), metav1.PatchOptions{}))(t)
-	awaitObject(ctx, t, apps, "deployments", "default", "web", &appsv1.Deployment{}, func(d *appsv1.Deployment) bool {
-		return d.Status.ObservedGeneration == d.Generation && d.Status.UpdatedReplicas > replicas/4
-	})
-	first.kill()
-	if d := must(deployments.Get(ctx, "web", metav1.GetOptions{}))(t); rolled(d) {
-		t.Error("the rollout was over before the leader was killed")
+	// hit does something to the leader in the middle of a rollout.
+	hit := func(image, what string, strike func()) {
+		t.Helper()
+		must(deployments.Patch(ctx, "web", types.StrategicMergePatchType, []byte(`{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"`+image+`"}]}}}}`), metav1.PatchOptions{}))(t)
+		awaitObject(ctx, t, apps, "deployments", "default", "web", &appsv1.Deployment{}, func(d *appsv1.Deployment) bool {
+			return d.Status.ObservedGeneration == d.Generation && d.Status.UpdatedReplicas > replicas/4
+		})
+		strike()
+		if d := must(deployments.Get(ctx, "web", metav1.GetOptions{}))(t); rolled(d) {
+			t.Errorf("the rollout was over before the leader was %s", what)
+		}
 	}
+	hit("nginx:2", "killed", first.kill)
 	second.leads()
+	awaitObject(ctx, t, apps, "deployments", "default", "web", &appsv1.Deployment{}, rolled)
+
+	third := s.component("controller-manager")
+	hit("nginx:3", "held up", func() { second.signal(syscall.SIGSTOP) })
+	third.leads()
+	second.signal(syscall.SIGCONT)
 	awaitObject(ctx, t, apps, "deployments", "default", "web", &appsv1.Deployment{}, rolled)
 	if least, most := pods.seen(); least < replicas-slack || most > replicas+slack {
 		t.Errorf("there were %d ready pods at least, and %d pods at most", least, most)
@@ -200,6 +216,7 @@ func TestProcesses(t *testing.T) {
 
 	// Who stops gives the lead back.
 	second.stop()
+	third.stop()
 	scheduler.stop()
 	for _, name := range []string{"kube-controller-manager", "kube-scheduler"} {
 		awaitObject(ctx, t, client.CoordinationV1().RESTClient(), "leases", "kube-system", name, &coordinationv1.Lease{}, func(lease *coordinationv1.Lease) bool {

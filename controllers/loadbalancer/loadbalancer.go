@@ -35,7 +35,6 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 
 	"github.com/howdah/howdah/controllers/reconcile"
-	"github.com/howdah/howdah/server/component"
 )
 
 // Name is the controller's, which is cloud-controller-manager's.
@@ -218,9 +217,6 @@ func (x *controller) remove(ctx context.Context, service *corev1.Service) error 
 // patch writes what this controller has to say of a Service, all at once, if it
 // is still the version that was decided on.
 func (x *controller) patch(ctx context.Context, service *corev1.Service, finalizers []string, mark any, ingress []corev1.LoadBalancerIngress) error {
-	if !component.Leads(ctx) {
-		return errors.New("this process no longer leads")
-	}
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{
 			"uid": service.UID, "resourceVersion": service.ResourceVersion,

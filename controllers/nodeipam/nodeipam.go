@@ -20,7 +20,6 @@ import (
 	nodeutil "k8s.io/component-helpers/node/util"
 
 	"github.com/howdah/howdah/controllers/reconcile"
-	"github.com/howdah/howdah/server/component"
 )
 
 const workers = 10
@@ -90,9 +89,6 @@ func (x *controller) sync(ctx context.Context, name string) error {
 	}
 	if err != nil || len(node.Spec.PodCIDRs) > 0 {
 		return err
-	}
-	if !component.Leads(ctx) {
-		return errors.New("this process no longer leads")
 	}
 	texts := make([]string, len(prefixes))
 	for i, p := range prefixes {

@@ -3,8 +3,10 @@ package component
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/client-go/tools/record"
@@ -80,10 +83,38 @@ func Lead(ctx context.Context, client kubernetes.Interface, election Election, l
 // Leads tells whether the lease under which [Lead] runs the work of this context
 // was renewed lately enough for nobody else to hold it. It is false sooner than
 // the context ends where the process was held up. Work that nobody elected
-// always leads.
-func Leads(ctx context.Context) bool {
+// leads until its context ends.
+func Leads(ctx context.Context) bool { return ctx.Err() == nil && holdsLease(ctx) }
+
+func holdsLease(ctx context.Context) bool {
 	elector, ok := ctx.Value(electorKey{}).(*leaderelection.LeaderElector)
-	return !ok || ctx.Err() == nil && elector.IsLeader() && elector.Check(0) == nil
+	return !ok || elector.IsLeader() && elector.Check(0) == nil
+}
+
+// Fenced is access that writes only while the lease is held under which [Lead]
+// runs the work of this context. A process that was held up in the middle of its
+// work would else go on with it beside the next leader, until it notices.
+func Fenced(ctx context.Context, access *rest.Config) *rest.Config {
+	fenced := rest.CopyConfig(access)
+	fenced.Wrap(func(next http.RoundTripper) http.RoundTripper { return fence{ctx, next} })
+	return fenced
+}
+
+type fence struct {
+	work context.Context
+	next http.RoundTripper
+}
+
+var errNotLeading = errors.New("this process no longer leads: the lease ran out, and another may hold it")
+
+func (f fence) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodGet || holdsLease(f.work) {
+		return f.next.RoundTrip(r)
+	}
+	if r.Body != nil {
+		_ = r.Body.Close()
+	}
+	return nil, errNotLeading
 }
 
 type electorKey struct{}
