@@ -13,7 +13,8 @@ POSTGRES = $(shell command -v postgres || ls /usr/lib/postgresql/*/bin/postgres 
 
 # What runs with the race detector, too: concurrent cores that don't import
 # k8s.io/kubernetes, which takes the detector's build too long.
-RACE = ./storage/... ./auth/pki ./auth/rbac ./auth/serviceaccount
+RACE = ./storage/... ./auth ./auth/configuration ./auth/impersonation ./auth/oidc ./auth/pki ./auth/rbac \
+	./auth/serviceaccount ./auth/webhook ./server/encryption
 
 .PHONY: help
 help: ## list the targets

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -144,16 +145,22 @@ func newService(t *testing.T) *service {
 		json.NewEncoder(w).Encode(review)
 	}))
 	t.Cleanup(server.Close)
+	s.config = kubeconfigOf(t, server)
+	return s
+}
+
+func kubeconfigOf(t *testing.T, server *httptest.Server) string {
+	t.Helper()
 	config := clientcmdapi.Config{
 		Clusters: map[string]*clientcmdapi.Cluster{"c": {Server: server.URL,
 			CertificateAuthorityData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})}},
 		Contexts: map[string]*clientcmdapi.Context{"c": {Cluster: "c"}}, CurrentContext: "c",
 	}
-	s.config = filepath.Join(t.TempDir(), "webhook.kubeconfig")
-	if err := clientcmd.WriteToFile(config, s.config); err != nil {
+	file := filepath.Join(t.TempDir(), "webhook.kubeconfig")
+	if err := clientcmd.WriteToFile(config, file); err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return file
 }
 
 func (s *service) says(allowed, denied bool, reason string) {
@@ -209,6 +216,54 @@ func TestWebhookFile(t *testing.T) {
 	s.answer.Store(nil)
 	ask(t, c, as("guest-1"), authorizer.DecisionDeny)
 	ask(t, c, as("other"), authorizer.DecisionNoOpinion)
+}
+
+// TestWebhookLies: what a webhook says late, or against itself, or of something
+// else, is no permission.
+func TestWebhookLies(t *testing.T) {
+	var say atomic.Pointer[http.HandlerFunc]
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*say.Load())(w, r) }))
+	defer server.Close()
+	config := kubeconfigOf(t, server)
+	hung := make(chan struct{})
+	defer close(hung)
+	text := func(text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
+	}
+	const review = `{"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview",`
+	for name, answer := range map[string]http.HandlerFunc{
+		"garbage":           text("yes"),
+		"another kind":      text(`{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectRulesReview","status":{"allowed":true}}`),
+		"another version":   text(`{"apiVersion":"authorization.k8s.io/v7","kind":"SubjectAccessReview","status":{"allowed":true}}`),
+		"yes and no":        text(review + `"status":{"allowed":true,"denied":true}}`),
+		"allowed: \"true\"": text(review + `"status":{"allowed":"true"}}`),
+		"a redirection":     http.RedirectHandler("http://127.0.0.1:1/", http.StatusFound).ServeHTTP,
+		"a refusal":         func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) },
+		"half an answer": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			_, _ = io.WriteString(w, review+`"status":{"allowed":true`)
+		},
+		"too late": func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case <-r.Context().Done():
+			case <-hung:
+			}
+			_, _ = io.WriteString(w, review+`"status":{"allowed":true}}`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			say.Store(&answer)
+			for policy, want := range map[string]authorizer.Decision{"Deny": authorizer.DecisionDeny, "NoOpinion": authorizer.DecisionNoOpinion} {
+				if name == "yes and no" {
+					want = authorizer.DecisionDeny
+				}
+				s := &service{config: config}
+				c := newChain(t, Options{ConfigFile: write(t, filepath.Join(t.TempDir(), "config"),
+					configuration(strings.Replace(s.authorizer("w", policy, "true"), "timeout: 1s", "timeout: 300ms", 1)))})
+				ask(t, c, as("jane"), want)
+			}
+		})
+	}
 }
 
 func TestReload(t *testing.T) {

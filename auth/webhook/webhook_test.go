@@ -1,8 +1,10 @@
 package webhook
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -10,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -107,6 +110,20 @@ func TestLies(t *testing.T) {
 		"other": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, `{"apiVersion":"v1","kind":"Pod"}`)
 		},
+		"array": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `[]`) },
+		"other version": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"apiVersion":"authentication.k8s.io/v7","kind":"TokenReview","status":{"authenticated":true,"user":{"username":"root"}}}`)
+		},
+		"other kind": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview","status":{"authenticated":true,"user":{"username":"root"}}}`)
+		},
+		"half an answer": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			_, _ = io.WriteString(w, `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":true`)
+		},
+		"not authenticated": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":"yes","user":{"username":"root"}}}`)
+		},
 		"forbidden": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) },
 		"redirect":  http.RedirectHandler("http://127.0.0.1:1/", http.StatusFound).ServeHTTP,
 	} {
@@ -123,6 +140,39 @@ func TestLies(t *testing.T) {
 				t.Errorf("the token is in the error: %v", err)
 			}
 		})
+	}
+}
+
+// TestLateAnswer: who does not get an answer in time is nobody; the service is
+// not asked again for what it is about to say.
+func TestLateAnswer(t *testing.T) {
+	var calls atomic.Int64
+	asked, speak := make(chan struct{}, 1), make(chan struct{})
+	answer := reviewer("v1", &calls)
+	tokens, err := New(Options{ConfigFile: service(t, func(w http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-speak
+		answer(w, r)
+	}), Version: "v1", CacheTTL: time.Hour}, authenticator.Audiences{"api"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	speaks := sync.OnceFunc(func() { close(speak) })
+	defer speaks()
+	hasty, giveUp := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		giveUp()
+	}()
+	if response, ok, err := tokens.AuthenticateToken(hasty, "jane's"); ok || !errors.Is(err, context.Canceled) {
+		t.Errorf("without an answer: %v, %t, %v", response, ok, err)
+	}
+	speaks()
+	if response, ok, err := tokens.AuthenticateToken(t.Context(), "jane's"); !ok || err != nil || response.User.GetName() != "jane" {
+		t.Errorf("with the answer: %v, %t, %v", response, ok, err)
+	}
+	if n := calls.Load(); n != 1 {
+		t.Errorf("the service was asked %d times", n)
 	}
 }
 

@@ -239,6 +239,84 @@ func TestKeyServiceAway(t *testing.T) {
 	}
 }
 
+// TestKeyServiceHangs: a service that takes calls and does not answer holds up
+// nobody for longer than its timeout, neither a start nor those who read what
+// only it can open; with seeds unwrapped nobody notices.
+func TestKeyServiceHangs(t *testing.T) {
+	t.Parallel()
+	plugin := kmstest.Start(t)
+	text := rule("secrets", "kms: {apiVersion: v2, name: hangs, timeout: 200ms, endpoint: '"+plugin.Endpoint+"'}")
+	c, _ := load(t, text, false)
+	sealed := seal(t, c, secret, []byte("v"))
+	plugin.Hang(true)
+	if plain, _, err := c.Open(t.Context(), secret, sealed); err != nil || string(plain) != "v" {
+		t.Errorf("opened %q: %v", plain, err)
+	}
+	seal(t, c, secret, []byte("v"))
+
+	began := time.Now()
+	other, _ := load(t, text, false)
+	for range 1000 {
+		if _, _, err := other.Open(t.Context(), secret, sealed); err == nil {
+			t.Fatal("opened without the key")
+		}
+	}
+	if _, err := other.Seal(t.Context(), secret, []byte("v")); err == nil {
+		t.Error("sealed without a key")
+	}
+	if err := other.Checks()["kms-providers"](t.Context()); err == nil {
+		t.Error("the service is said to be healthy")
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("a start, 1,000 values and a check took %v", took)
+	}
+	plugin.Hang(false)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		_ = other.Checks()["kms-providers"](t.Context()) // as whoever watches /readyz does
+		plain, _, err := other.Open(t.Context(), secret, sealed)
+		_, sealing := other.Seal(t.Context(), secret, []byte("v"))
+		if err == nil && string(plain) == "v" && sealing == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("opened %q: %v; sealed: %v", plain, err, sealing)
+		}
+	}
+}
+
+// TestKeyServiceRotates: once the service has a new key, values are sealed under
+// it, and those under the old one are read and are to be written again.
+func TestKeyServiceRotates(t *testing.T) {
+	t.Parallel()
+	plugin := kmstest.Start(t)
+	c, _ := load(t, rule("secrets", "kms: {apiVersion: v2, name: rotates, endpoint: '"+plugin.Endpoint+"'}"), false)
+	old := seal(t, c, secret, []byte("v"))
+	if _, stale, err := c.Open(t.Context(), secret, old); err != nil || stale {
+		t.Errorf("before: stale %v: %v", stale, err)
+	}
+	plugin.Rotate(t)
+	// The service is asked for its key with each check of its health, at most
+	// three times a minute.
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		if err := c.Checks()["kms-providers"](t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		plain, stale, err := c.Open(t.Context(), secret, old)
+		if err != nil || string(plain) != "v" {
+			t.Fatalf("opened %q: %v", plain, err)
+		}
+		if stale {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the new key is not noticed")
+		}
+	}
+	if _, stale, err := c.Open(t.Context(), secret, seal(t, c, secret, []byte("v"))); err != nil || stale {
+		t.Errorf("after: stale %v: %v", stale, err)
+	}
+}
+
 // TestMetrics: upstream's names.
 func TestMetrics(t *testing.T) {
 	plugin := kmstest.Start(t)

@@ -31,6 +31,7 @@ type Plugin struct {
 	keys     map[string]cipher.AEAD
 	current  string
 	decrypts int
+	hangs    bool
 }
 
 // Start runs a plugin until the test ends.
@@ -96,6 +97,25 @@ func (p *Plugin) Resume(t testing.TB) {
 	go server.Serve(listener) // ends with an error by Pause only
 }
 
+// Hang makes the service take calls and not answer them, until it is made to
+// stop that.
+func (p *Plugin) Hang(hangs bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hangs = hangs
+}
+
+// answers returns when a call may be answered; an error if its caller left.
+func (p *Plugin) answers(ctx context.Context) error {
+	p.mu.Lock()
+	hangs := p.hangs
+	p.mu.Unlock()
+	if hangs {
+		<-ctx.Done()
+	}
+	return ctx.Err()
+}
+
 // Decrypts is how often the plugin was asked to unwrap.
 func (p *Plugin) Decrypts() int {
 	p.mu.Lock()
@@ -104,13 +124,19 @@ func (p *Plugin) Decrypts() int {
 }
 
 // Encrypt implements [service.Service], as do the following.
-func (p *Plugin) Encrypt(_ context.Context, _ string, data []byte) (*service.EncryptResponse, error) {
+func (p *Plugin) Encrypt(ctx context.Context, _ string, data []byte) (*service.EncryptResponse, error) {
+	if err := p.answers(ctx); err != nil {
+		return nil, err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return &service.EncryptResponse{Ciphertext: p.keys[p.current].Seal(nil, nil, data, nil), KeyID: p.current}, nil
 }
 
-func (p *Plugin) Decrypt(_ context.Context, _ string, r *service.DecryptRequest) ([]byte, error) {
+func (p *Plugin) Decrypt(ctx context.Context, _ string, r *service.DecryptRequest) ([]byte, error) {
+	if err := p.answers(ctx); err != nil {
+		return nil, err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.decrypts++
@@ -121,7 +147,10 @@ func (p *Plugin) Decrypt(_ context.Context, _ string, r *service.DecryptRequest)
 	return key.Open(nil, nil, r.Ciphertext, nil)
 }
 
-func (p *Plugin) Status(context.Context) (*service.StatusResponse, error) {
+func (p *Plugin) Status(ctx context.Context) (*service.StatusResponse, error) {
+	if err := p.answers(ctx); err != nil {
+		return nil, err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return &service.StatusResponse{Version: "v2", Healthz: "ok", KeyID: p.current}, nil
