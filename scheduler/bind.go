@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/howdah/howdah/scheduler/answer"
 	"github.com/howdah/howdah/scheduler/placement"
 )
 
@@ -43,7 +44,13 @@ func (s *Scheduler) bind(ctx context.Context, a attempt) {
 
 func (s *Scheduler) bindReservations(ctx context.Context, a attempt) error {
 	for _, reservation := range a.reservations {
+		if !s.options.Leads() {
+			return errNotLeading
+		}
 		if err := reservation.Bind(ctx); err != nil {
+			if ctx.Err() != nil || !s.options.Leads() {
+				return errNotLeading
+			}
 			return err
 		}
 	}
@@ -103,7 +110,7 @@ func (s *Scheduler) bindPod(ctx context.Context, a attempt) error {
 				}
 				return fmt.Errorf("%w: %w", errElsewhere, err)
 			}
-		case certain(err):
+		case answer.Refused(err):
 			return err
 		}
 		s.log.Debug("asking again for a binding of which it is not certain what became", "pod", pod.Namespace+"/"+pod.Name, "node", a.node, "err", err)
@@ -114,16 +121,6 @@ func (s *Scheduler) bindPod(ctx context.Context, a attempt) error {
 		}
 		wait = min(2*wait, 5*time.Second)
 	}
-}
-
-// certain tells whether the error is the server's word that nothing was done.
-func certain(err error) bool {
-	var status apierrors.APIStatus
-	if !errors.As(err, &status) {
-		return false // the connection broke, or time was over
-	}
-	code := status.Status().Code
-	return code >= 400 && code < 500 && !apierrors.IsTooManyRequests(err) && !apierrors.IsTimeout(err)
 }
 
 // boundTo asks the API where a pod is.
@@ -137,14 +134,17 @@ func (s *Scheduler) boundTo(ctx context.Context, pod *corev1.Pod) (string, bool)
 
 // unbound takes back a decision that could not be made real.
 func (s *Scheduler) unbound(ctx context.Context, a attempt, cause error) {
-	undo(a.reservations)
 	if errors.Is(cause, errNotLeading) {
 		// The room stays taken: it is the next leader's to say what is there.
 		return
 	}
+	undo(ctx, a.reservations)
 	pod := a.item.Pod
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(a.reservations) > 0 {
+		s.happen(placement.Event{Cause: placement.DeviceClaimed}) // devices that were on their way are free
+	}
 	if _, ok := s.assumed[pod.UID()]; !ok {
 		// It is known by now to be on a node, or to be gone.
 		return

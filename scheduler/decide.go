@@ -89,7 +89,7 @@ func (s *Scheduler) decide(ctx context.Context, item *queue.Item) func() {
 	reservations, status := choice.Reserve(choice.Node)
 	attempt.reservations = reservations
 	if status != nil {
-		undo(reservations)
+		undo(ctx, reservations)
 		s.unplaced(ctx, attempt, placement.Refused(status))
 		return nil
 	}
@@ -110,9 +110,9 @@ type attempt struct {
 	reservations []placement.Reservation
 }
 
-func undo(reservations []placement.Reservation) {
+func undo(ctx context.Context, reservations []placement.Reservation) {
 	for i := len(reservations) - 1; i >= 0; i-- {
-		reservations[i].Undo()
+		reservations[i].Undo(ctx)
 	}
 }
 

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -21,6 +22,9 @@ func (s *Scheduler) unplaced(ctx context.Context, a attempt, diagnosis *placemen
 	if a.profile.Preempts && a.node == "" && !diagnosis.Empty() {
 		nominated, renominate = s.preempt(ctx, a, diagnosis)
 	}
+	if a.node == "" && diagnosis.CanUnblock() && !s.unblock(ctx, &a, diagnosis) {
+		return
+	}
 	s.metrics.unschedulable(a.profile.Name, s.clock.Since(a.start))
 	message := diagnosis.String()
 	s.log.Debug("no node takes a pod", "pod", pod.Obj.Namespace+"/"+pod.Obj.Name, "why", message)
@@ -30,6 +34,26 @@ func (s *Scheduler) unplaced(ctx context.Context, a attempt, diagnosis *placemen
 	}
 	s.event(pod.Obj, nil, corev1.EventTypeWarning, "FailedScheduling", "Scheduling", message, true)
 	s.statuses.set(pod.Obj, corev1.PodReasonUnschedulable, message, nominated, renominate)
+}
+
+// unblock lets plugins give up what the pod has, after which it is tried again;
+// false: the pod is gone. The lock is held before and after, but not meanwhile.
+func (s *Scheduler) unblock(ctx context.Context, a *attempt, diagnosis *placement.Diagnosis) bool {
+	if !s.options.Leads() {
+		return true
+	}
+	s.mu.Unlock()
+	done, err := diagnosis.Unblock(ctx)
+	s.mu.Lock()
+	if err != nil {
+		done = append(done, err.Error())
+	}
+	if diagnosis.AfterMessage != "" {
+		done = append(done, diagnosis.AfterMessage)
+	}
+	diagnosis.AfterMessage = strings.Join(done, ", ")
+	a.missed = true
+	return s.queue.Has(a.item.Pod.UID())
 }
 
 // rejectors names who refused. A cluster without nodes is helped by a node.

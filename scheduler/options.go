@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
 
+	"github.com/howdah/howdah/scheduler/device"
 	"github.com/howdah/howdah/scheduler/extender"
 	"github.com/howdah/howdah/scheduler/placement"
 	"github.com/howdah/howdah/scheduler/state"
@@ -42,16 +43,15 @@ type Options struct {
 type Profile struct {
 	Name      string // spec.schedulerName of its pods
 	Placement placement.Config
-	Plugins   []placement.Plugin             // besides those for volumes
-	Devices   func(corev1.ResourceName) bool // see [placement.Options]
-	Volumes   volume.Args                    // VolumeBindingArgs
-	Preempts  bool                           // DefaultPreemption is on
-	Gates     bool                           // SchedulingGates is on
+	Volumes   volume.Args // VolumeBindingArgs
+	Devices   device.Args // DynamicResourcesArgs
+	Preempts  bool        // DefaultPreemption is on
+	Gates     bool        // SchedulingGates is on
 }
 
 // NewProfile is kube-scheduler's default profile.
 func NewProfile() Profile {
-	return Profile{Name: corev1.DefaultSchedulerName, Placement: placement.DefaultConfig(), Volumes: volume.DefaultArgs(), Preempts: true, Gates: true}
+	return Profile{Name: corev1.DefaultSchedulerName, Placement: placement.DefaultConfig(), Volumes: volume.DefaultArgs(), Devices: device.DefaultArgs(), Preempts: true, Gates: true}
 }
 
 func (o *Options) complete() error {
@@ -85,6 +85,7 @@ func (o *Options) complete() error {
 // profile is a [Profile] at work.
 type profile struct {
 	Profile
+	claims bool // DynamicResources is on
 	placer *placement.Placer
 }
 

@@ -5,15 +5,19 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	policylisters "k8s.io/client-go/listers/policy/v1"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/dynamic-resource-allocation/resourceslice/tracker"
 	"k8s.io/utils/clock"
 
+	"github.com/howdah/howdah/scheduler/device"
 	"github.com/howdah/howdah/scheduler/placement"
 	"github.com/howdah/howdah/scheduler/queue"
 	"github.com/howdah/howdah/scheduler/record"
@@ -31,7 +35,10 @@ type Scheduler struct {
 	events   *record.Recorder
 	statuses *statusWriter
 	budgets  policylisters.PodDisruptionBudgetLister
+	devices  *device.Devices
+	slices   *tracker.Tracker
 	synced   []cache.InformerSynced
+	handlers []registration
 
 	mu          sync.Mutex
 	cluster     *state.Cluster
@@ -70,18 +77,28 @@ func New(o Options) (*Scheduler, error) {
 	workloads := workload.New(o.Informers)
 	volumes := volume.New(o.Informers, o.Client)
 	s.synced = append(s.synced, volumes.Synced()...)
+	var err error
+	if s.slices, err = device.Track(o.Informers); err != nil {
+		return nil, err
+	}
+	s.devices = device.New(device.Options{
+		Client: o.Client, Classes: o.Informers.Resource().V1().DeviceClasses().Lister(), Slices: s.slices, Clock: o.Clock, Leads: o.Leads,
+		Waits: func(pod *corev1.Pod, node string) {
+			s.event(pod, nil, corev1.EventTypeNormal, "BindingConditionsPending", "Scheduling", "waiting for binding conditions for device on node "+node, false)
+		},
+	})
 	for _, p := range o.Profiles {
 		if s.profiles[p.Name] != nil {
 			return nil, fmt.Errorf("there are two profiles for the scheduler name %q; give each its own schedulerName", p.Name)
 		}
 		placer, err := placement.New(placement.Options{
-			Config: p.Placement, Cluster: s.cluster, Plugins: append(append(volumes.Plugins(p.Volumes), noDevices{}), p.Plugins...), Version: o.Version, Workloads: workloads,
-			Nominations: s.nominations, Devices: p.Devices, Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+			Config: p.Placement, Cluster: s.cluster, Plugins: append(volumes.Plugins(p.Volumes), s.devices.Plugin(p.Name, p.Devices)), Version: o.Version, Workloads: workloads,
+			Nominations: s.nominations, Devices: s.devices.Stands, Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		})
 		if err != nil {
 			return nil, fmt.Errorf("profile %q: %w", p.Name, err)
 		}
-		s.profiles[p.Name] = &profile{Profile: p, placer: placer}
+		s.profiles[p.Name] = &profile{Profile: p, claims: slices.Contains(p.Placement.Filters, placement.DynamicResources), placer: placer}
 	}
 	if err := s.watch(o.Informers); err != nil {
 		return nil, err
@@ -92,6 +109,7 @@ func New(o Options) (*Scheduler, error) {
 // Run places pods until ctx ends, and then waits for what is under way. Nothing
 // is bound after it returned.
 func (s *Scheduler) Run(ctx context.Context) error {
+	defer s.unwatch()
 	if !cache.WaitForCacheSync(ctx.Done(), s.synced...) {
 		return ctx.Err()
 	}
@@ -140,6 +158,9 @@ func (s *Scheduler) gate(pod *state.Pod) string {
 	}
 	if p := s.profiles[pod.Obj.Spec.SchedulerName]; p != nil && p.Gates && len(pod.Obj.Spec.SchedulingGates) > 0 {
 		return "SchedulingGates"
+	}
+	if p := s.profiles[pod.Obj.Spec.SchedulerName]; p != nil && p.claims && s.devices.Lacks(pod.Obj) {
+		return placement.DynamicResources
 	}
 	return ""
 }

@@ -29,6 +29,9 @@ func (s *Scheduler) watch(factory informers.SharedInformerFactory) error {
 	if err := s.watchVolumes(factory); err != nil {
 		return err
 	}
+	if err := s.watchDevices(factory); err != nil {
+		return err
+	}
 	// These are only looked up.
 	for _, informer := range []cache.SharedIndexInformer{
 		core.Services().Informer(), core.ReplicationControllers().Informer(),
@@ -39,8 +42,32 @@ func (s *Scheduler) watch(factory informers.SharedInformerFactory) error {
 	return nil
 }
 
+// registration is a handler of an informer that others use, too.
+type registration struct {
+	informer cache.SharedInformer
+	handle   cache.ResourceEventHandlerRegistration
+}
+
+// unwatch ends what watch began.
+func (s *Scheduler) unwatch() {
+	for _, r := range s.handlers {
+		_ = r.informer.RemoveEventHandler(r.handle) // fails only for handlers of other informers
+	}
+	s.slices.Stop()
+}
+
 // follow calls changed with the lock held, with the object before and after.
 func follow[T any](s *Scheduler, informer cache.SharedIndexInformer, changed func(old, new *T)) error {
+	handle, err := informer.AddEventHandler(handler(s, changed))
+	if err != nil {
+		return fmt.Errorf("watch: %w", err)
+	}
+	s.handlers = append(s.handlers, registration{informer, handle})
+	s.synced = append(s.synced, handle.HasSynced)
+	return nil
+}
+
+func handler[T any](s *Scheduler, changed func(old, new *T)) cache.ResourceEventHandler {
 	call := func(before, after any) {
 		old, _ := before.(*T)
 		new, _ := after.(*T)
@@ -49,7 +76,7 @@ func follow[T any](s *Scheduler, informer cache.SharedIndexInformer, changed fun
 		s.mu.Unlock()
 		s.signal()
 	}
-	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { call(nil, obj) },
 		UpdateFunc: call,
 		DeleteFunc: func(obj any) {
@@ -58,12 +85,7 @@ func follow[T any](s *Scheduler, informer cache.SharedIndexInformer, changed fun
 			}
 			call(obj, nil)
 		},
-	})
-	if err != nil {
-		return fmt.Errorf("watch: %w", err)
 	}
-	s.synced = append(s.synced, registration.HasSynced)
-	return nil
 }
 
 // happen lets pods that wait be tried again if the event may help them.

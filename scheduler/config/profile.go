@@ -135,6 +135,12 @@ func arguments(in *config.KubeSchedulerProfile, out *scheduler.Profile) error {
 				out.Volumes.Shape = append(out.Volumes.Shape, placement.ShapePoint{Utilization: int64(point.Utilization), Score: int64(point.Score)})
 			}
 		case *config.DynamicResourcesArgs:
+			if args.FilterTimeout != nil {
+				out.Devices.FilterTimeout = args.FilterTimeout.Duration
+			}
+			if args.BindingTimeout != nil {
+				out.Devices.BindingTimeout = args.BindingTimeout.Duration
+			}
 		default:
 			return fmt.Errorf("arguments for plugin %q can't be used: they are a %T", entry.Name, entry.Args)
 		}

@@ -44,6 +44,7 @@ const (
 	Detached         Cause = "VolumeAttachmentDelete"
 	DeviceClaimAdded Cause = "ResourceClaimAdd"
 	DeviceClaimed    Cause = "ResourceClaimUpdate"
+	DeviceClaimGone  Cause = "ResourceClaimDelete"
 	SliceAdded       Cause = "ResourceSliceAdd"
 	SliceUpdated     Cause = "ResourceSliceUpdate"
 	DeviceClassAdded Cause = "DeviceClassAdd"
@@ -75,7 +76,7 @@ var concerns = map[string][]Cause{
 		CSIDriverUpdated, CapacityAdded, CapacityUpdated,
 	},
 	VolumeZone:       {ClassAdded, NodeAdded, NodeLabeled, NodeTainted, ClaimAdded, ClaimUpdated, VolumeAdded, VolumeUpdated},
-	DynamicResources: {NodeAdded, NodeLabeled, NodeTainted, NodeAllocatable, OwnDeviceClaims, DeviceClaimAdded, DeviceClaimed, SliceAdded, SliceUpdated, DeviceClassAdded, DeviceClassed, PodDeleted},
+	DynamicResources: {NodeAdded, NodeLabeled, NodeTainted, NodeAllocatable, OwnDeviceClaims, DeviceClaimAdded, DeviceClaimed, DeviceClaimGone, SliceAdded, SliceUpdated, DeviceClassAdded, DeviceClassed},
 }
 
 // Concerned are the plugins that may change their minds by a cause.
@@ -94,6 +95,9 @@ func Concerned(cause Cause) []string {
 // MayHelp tells whether a plugin of [Concerned] that refused a pod may accept it
 // after the event. In doubt it says yes.
 func (p *Placer) MayHelp(plugin string, event Event, pod *state.Pod) bool {
+	if requeuer, ok := p.plugins[plugin].(Requeuer); ok {
+		return requeuer.MayHelp(event, pod)
+	}
 	oldNode, _ := event.Old.(*corev1.Node)
 	newNode, _ := event.New.(*corev1.Node)
 	switch plugin {

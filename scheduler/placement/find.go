@@ -286,7 +286,7 @@ func (d *decision) firstOf(node *state.Node, index int, least []int64, local *St
 
 // diagnose says for each node what refuses it first.
 func (d *decision) diagnose(nodes []*state.Node) *Diagnosis {
-	diagnosis := &Diagnosis{Nodes: make([]*Status, len(nodes)), count: len(nodes)}
+	diagnosis := &Diagnosis{Nodes: make([]*Status, len(nodes)), count: len(nodes), prepared: d.prepared}
 	for plugin := range d.onlyBy {
 		diagnosis.refused(&Status{Plugin: plugin})
 	}

@@ -88,6 +88,10 @@ func New(o Options) (*Placer, error) {
 	return placer, nil
 }
 
+// DevicesChanged is to be called when Options.Devices answers otherwise than
+// before.
+func (p *Placer) DevicesChanged() { clear(p.shapes) }
+
 func (p *profile) ignores(name corev1.ResourceName) bool {
 	if !state.IsExtended(name) {
 		return false

@@ -39,9 +39,24 @@ type Reserver interface {
 type Reservation interface {
 	// Bind makes it real in the API, before the pod is bound; it may wait.
 	Bind(ctx context.Context) error
-	// Undo gives back what was taken and is not bound. It may be called after
-	// Bind failed.
-	Undo()
+	// Undo gives back what was taken. It may be called after Bind; only then it
+	// may write to the API.
+	Undo(ctx context.Context)
+}
+
+// An Unblocker is a [Prepared] that may give up what the pod has, when no node
+// takes the pod, so that it is tried again without.
+type Unblocker interface {
+	// CanUnblock tells whether there is something to give up.
+	CanUnblock() bool
+	// Unblock writes to the API; it returns what was done, in words, or "".
+	Unblock(ctx context.Context) (string, error)
+}
+
+// A Requeuer is a [Plugin] that knows which events may help a pod that it
+// refused.
+type Requeuer interface {
+	MayHelp(event Event, pod *state.Pod) bool
 }
 
 // Workloads knows which pods belong together.

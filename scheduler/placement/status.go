@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,7 +30,34 @@ type Diagnosis struct {
 	// AfterMessage tells what preemption found.
 	AfterMessage string
 
-	count int // of nodes
+	count    int // of nodes
+	prepared []ready
+}
+
+// Unblock lets plugins give up what the pod has. It returns what they did, in
+// words.
+func (d *Diagnosis) Unblock(ctx context.Context) ([]string, error) {
+	var done []string
+	for _, r := range d.prepared {
+		if unblocker, ok := r.Prepared.(Unblocker); ok && unblocker.CanUnblock() {
+			text, err := unblocker.Unblock(ctx)
+			if err != nil {
+				return done, err
+			}
+			if text != "" {
+				done = append(done, text)
+			}
+		}
+	}
+	return done, nil
+}
+
+// CanUnblock tells whether a plugin has something to give up.
+func (d *Diagnosis) CanUnblock() bool {
+	return slices.ContainsFunc(d.prepared, func(r ready) bool {
+		unblocker, ok := r.Prepared.(Unblocker)
+		return ok && unblocker.CanUnblock()
+	})
 }
 
 func (d *Diagnosis) of(index int) *Status {

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -51,7 +52,7 @@ type Item struct {
 	Pod          *state.Pod
 	Attempts     int
 	FirstAttempt time.Time       // zero: none yet
-	Rejectors    map[string]bool // the plugins that refused it last
+	Rejectors    map[string]bool // the plugins that refused it last, and what gates it
 	Gate         string          // what keeps it from being decided; "": nothing
 
 	since         time.Time // in this state, or when it was last taken
@@ -343,6 +344,9 @@ func (q *Queue) move(item *Item, event string, now time.Time) {
 func (q *Queue) activate(item *Item, event string) {
 	if gate := q.options.Gate(item.Pod); gate != "" {
 		item.Gate = gate
+		rejectors := map[string]bool{gate: true}
+		maps.Copy(rejectors, item.Rejectors)
+		item.Rejectors = rejectors
 		q.park(item, event)
 		return
 	}

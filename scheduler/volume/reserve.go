@@ -52,7 +52,7 @@ type reservation struct {
 	claims  []*corev1.PersistentVolumeClaim // assumed
 }
 
-func (r *reservation) Undo() { r.forget(r.volumes, r.claims) }
+func (r *reservation) Undo(context.Context) { r.forget(r.volumes, r.claims) }
 
 // Bind writes what was assumed, and waits until the volume controller has bound
 // all claims.
