@@ -18,6 +18,7 @@ func TestDump(t *testing.T) {
 	data, err := json.MarshalIndent(map[string]any{
 		"nodes": w.nodes, "running": w.running, "nominated": w.nominated, "pending": w.pending, "namespaces": w.namespaces,
 		"services": w.services, "replicaSets": w.sets, "budgets": w.budgets, "claims": w.storage.claims, "volumes": w.storage.volumes, "csiNodes": w.storage.csiNodes, "capacities": w.storage.capacities,
+		"classes": w.devices.classes, "slices": w.devices.slices, "deviceClaims": w.devices.claims,
 	}, "", " ")
 	if err != nil {
 		t.Fatal(err)

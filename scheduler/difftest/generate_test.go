@@ -25,6 +25,7 @@ type world struct {
 	sets       []*appsv1.ReplicaSet
 	budgets    []*policyv1.PodDisruptionBudget
 	storage    storage
+	devices    devices
 }
 
 var birth = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -67,7 +68,8 @@ func generate(seed uint64) *world {
 		})
 	}
 	w.storage = g.storage(w)
-	ported := map[string]bool{}
+	w.devices = g.devices(w)
+	ported, single := map[string]bool{}, map[string]bool{}
 	for range g.IntN(5 * len(w.nodes)) {
 		pod := g.pod(w)
 		g.mount(pod, &w.storage)
@@ -80,6 +82,7 @@ func generate(seed uint64) *world {
 			}
 		}
 		ported[pod.Spec.NodeName] = true
+		w.storage.dropUsed(pod, single)
 		pod.Status.StartTime = &metav1.Time{Time: birth.Add(time.Duration(g.names) * time.Second)}
 		if g.chance(8) {
 			pod.DeletionTimestamp = &metav1.Time{Time: birth}
@@ -96,6 +99,7 @@ func generate(seed uint64) *world {
 	for range 4 {
 		pod := g.pod(w)
 		g.mount(pod, &w.storage)
+		g.claim(pod, &w.devices)
 		w.pending = append(w.pending, pod)
 	}
 	return w

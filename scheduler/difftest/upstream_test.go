@@ -77,14 +77,6 @@ func newUpstream(t *testing.T, w *world, factory informers.SharedInformerFactory
 		t.Fatal(err)
 	}
 	profile := internal.Profiles[0]
-	profile.Plugins.MultiPoint.Disabled = nil
-	var enabled []config.Plugin
-	for _, plugin := range profile.Plugins.MultiPoint.Enabled {
-		if plugin.Name != "DynamicResources" {
-			enabled = append(enabled, plugin)
-		}
-	}
-	profile.Plugins.MultiPoint.Enabled = enabled
 	snapshot := internalcache.NewSnapshot(w.running, w.nodes)
 	nominated := &nominator{pods: map[string][]fwk.PodInfo{}}
 	for _, pod := range w.nominated {
@@ -99,6 +91,7 @@ func newUpstream(t *testing.T, w *world, factory informers.SharedInformerFactory
 		frameworkruntime.WithSnapshotSharedLister(snapshot), frameworkruntime.WithMutableSnapshotLister(snapshot),
 		frameworkruntime.WithInformerFactory(factory), frameworkruntime.WithPodNominator(nominated),
 		frameworkruntime.WithSharedCSIManager(nodevolumelimits.NewCSIManager(factory.Storage().V1().CSINodes().Lister())),
+		frameworkruntime.WithSharedDRAManager(w.devices.theirs()),
 		frameworkruntime.WithParallelism(1), frameworkruntime.WithWaitingPods(frameworkruntime.NewWaitingPodsMap()),
 	)
 	if err != nil {
@@ -121,6 +114,17 @@ type outcome struct {
 	fitError *framework.FitError
 	state    fwk.CycleState
 	statuses *framework.NodeToStatus
+}
+
+// errors are those that end the attempt.
+func (o *outcome) errors() []string {
+	var all []string
+	for _, status := range o.refused {
+		if status.Code() == fwk.Error {
+			all = append(all, status.Message())
+		}
+	}
+	return all
 }
 
 func (u *upstream) decide(ctx context.Context, t *testing.T, pod *corev1.Pod) outcome {

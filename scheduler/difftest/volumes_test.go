@@ -2,6 +2,7 @@ package difftest
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -140,4 +141,22 @@ func (g *generator) mount(pod *corev1.Pod, s *storage) {
 		}
 		pod.Spec.Volumes = append(pod.Spec.Volumes, volume)
 	}
+}
+
+// dropUsed takes from a pod the claims for one pod alone that others have: two
+// such pods can't run.
+func (s *storage) dropUsed(pod *corev1.Pod, used map[string]bool) {
+	pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(volume corev1.Volume) bool {
+		for _, claim := range s.claims {
+			if volume.PersistentVolumeClaim == nil || claim.Namespace != pod.Namespace || claim.Name != volume.PersistentVolumeClaim.ClaimName ||
+				!slices.Contains(claim.Spec.AccessModes, corev1.ReadWriteOncePod) {
+				continue
+			}
+			if used[claim.Namespace+"/"+claim.Name] {
+				return true
+			}
+			used[claim.Namespace+"/"+claim.Name] = true
+		}
+		return false
+	})
 }

@@ -201,12 +201,24 @@ func (d *decision) among(node *state.Node, index int) *Status {
 		}
 	}
 	for i := range d.prepared {
-		if status := d.prepared[i].Filter(node); status != nil {
-			status.Plugin = d.prepared[i].name
+		if status := d.prepared[i].ask(node); status != nil {
 			return status
 		}
 	}
 	return nil
+}
+
+// ask filters in the plugin's name.
+func (r *ready) ask(node *state.Node) *Status {
+	status := r.Filter(node)
+	if status == nil {
+		return nil
+	}
+	status.Plugin = r.name
+	if status.Err != nil {
+		status.Err = fmt.Errorf("running %q filter plugin: %w", r.name, status.Err)
+	}
+	return status
 }
 
 // check asks all plugins about one node as it is, and before that as if the
@@ -272,9 +284,7 @@ func (d *decision) firstOf(node *state.Node, index int, least []int64, local *St
 		case name == InterPodAffinity && d.kin != nil:
 			status = d.kin.filterPairs(index)
 		case next < len(d.prepared) && d.prepared[next].place == place:
-			if status = d.prepared[next].Filter(node); status != nil {
-				status.Plugin = name
-			}
+			status = d.prepared[next].ask(node)
 			next++
 		}
 		if status != nil {

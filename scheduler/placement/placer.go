@@ -150,6 +150,9 @@ func (p *Placer) prepare(pod *state.Pod) (*decision, *Status) {
 			prepared, status := plugin.Prepare(pod, p.cluster)
 			if status != nil {
 				status.Plugin = name
+				if status.Err != nil {
+					status.Err = fmt.Errorf("running PreFilter plugin %q: %w", name, status.Err)
+				}
 				return nil, status
 			}
 			if prepared != nil {
