@@ -32,7 +32,7 @@ type row struct {
 
 // table has every controller, in upstream's names. To add one is to add a row.
 func table(o *Options) []row {
-	return slices.Concat(workloads(o), services(o), volumes(o), housekeeping(o), []row{
+	return slices.Concat(workloads(o), services(o), volumes(o), devices(o), housekeeping(o), []row{
 		quota(o),
 		{
 			name: names.ServiceAccountController, aliases: []string{"serviceaccount"},

@@ -35,6 +35,7 @@ func (f *controllerFlags) add(flags *pflag.FlagSet) {
 	addHousekeepingFlags(flags, c)
 	flags.StringSliceVar(&f.pool, "service-load-balancer-pool", nil, "addresses for Services of the type LoadBalancer: CIDRs, ranges FIRST-LAST, or single ones, of either family; none: those Services stay pending")
 	addVolumeFlags(flags, c)
+	addDeviceFlags(flags, c)
 	n := &c.NodeLifecycleController
 	flags.DurationVar(&n.NodeMonitorPeriod.Duration, "node-monitor-period", n.NodeMonitorPeriod.Duration, "pause between looks at the nodes' heartbeats")
 	flags.DurationVar(&n.NodeMonitorGracePeriod.Duration, "node-monitor-grace-period", n.NodeMonitorGracePeriod.Duration, "how long a node may be silent before it counts as down")

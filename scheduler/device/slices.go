@@ -16,13 +16,9 @@ import (
 // Track follows ResourceSlices and the DeviceTaintRules that apply to them. The
 // tracker is to be stopped when it isn't needed any more.
 func Track(factory informers.SharedInformerFactory) (*tracker.Tracker, error) {
-	slices, ok := factory.Resource().V1().ResourceSlices().(resourceinformers.TypedResourceSliceInformer)
-	rules, okRules := factory.Resource().V1().DeviceTaintRules().(resourceinformers.TypedDeviceTaintRuleInformer)
-	if !ok || !okRules {
-		return nil, fmt.Errorf("follow ResourceSlices: the informers have no types")
-	}
+	api := factory.Resource().V1()
 	t, err := tracker.StartTracker(context.Background(), tracker.Options{
-		EnableDeviceTaintRules: true, EnableConsumableCapacity: true, SliceInformer: sharedSlices{slices}, TaintInformer: rules,
+		EnableDeviceTaintRules: true, EnableConsumableCapacity: true, SliceInformer: sharedSlices{api.ResourceSlices()}, TaintInformer: api.DeviceTaintRules(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("follow ResourceSlices: %w", err)
