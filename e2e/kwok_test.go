@@ -18,20 +18,6 @@ import (
 	podfast "sigs.k8s.io/kwok/kustomize/stage/pod/fast"
 )
 
-// buildKWOK builds KWOK, the player of nodes (https://kwok.sigs.k8s.io), unless
-// HOWDAH_E2E_KWOK names one.
-var buildKWOK = sync.OnceValues(func() (string, error) {
-	if program := os.Getenv("HOWDAH_E2E_KWOK"); program != "" {
-		return program, nil
-	}
-	program := filepath.Join(os.TempDir(), fmt.Sprintf("howdah-e2e-kwok-%d", os.Getpid()))
-	build := exec.Command("go", "build", "-o", program, "sigs.k8s.io/kwok/cmd/kwok")
-	if output, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", build, err, output)
-	}
-	return program, nil
-})
-
 // kwok plays the kubelets of all of a server's nodes until the test ends: nodes
 // are Ready and renew their leases, pods bound to them run, complete and go, as
 // KWOK's stock "fast" stages say. What it returns ends it before, as if all

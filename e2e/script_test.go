@@ -20,8 +20,9 @@ const seenTimeout = 20 * time.Second
 
 // A cluster is the servers that scripts talk to.
 type cluster struct {
-	servers []*server
-	calls   atomic.Int64
+	servers     []*server
+	environment map[string]string // of scripts, beside what all have
+	calls       atomic.Int64
 }
 
 // A script is one run of a script file.
@@ -89,6 +90,9 @@ func (c *cluster) setup(env *testscript.Env) error {
 	env.Setenv("KUBECTL", kubectl)
 	env.Setenv("SERVER", fmt.Sprintf("https://127.0.0.1:%d", c.servers[0].port))
 	env.Setenv("KUBECTL_EXPLAIN_OPENAPIV3", "true")
+	for name, value := range c.environment {
+		env.Setenv(name, value)
+	}
 	env.Values[scriptKey{}] = s
 	env.Defer(func() {
 		for _, b := range s.background {
