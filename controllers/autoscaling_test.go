@@ -112,13 +112,16 @@ func (a *adapters) pods(r *http.Request) []corev1.Pod {
 func autoscale(c *cluster) *adapters {
 	c.Helper()
 	a := &adapters{c: c, cpu: "100m", requests: "0", hits: "0", queue: "0", proxy: c.reach()}
-	c.control(a, func(o *controllers.Options) {
-		h := &o.Config.HPAController
-		h.HorizontalPodAutoscalerSyncPeriod.Duration = 200 * time.Millisecond
-		h.HorizontalPodAutoscalerDownscaleStabilizationWindow.Duration = 0
-		h.HorizontalPodAutoscalerCPUInitializationPeriod.Duration = 0
-	}, "horizontalpodautoscaling")
+	c.control(a, scaleAtOnce, "horizontalpodautoscaling")
 	return a
+}
+
+// scaleAtOnce looks at metrics often and believes them.
+func scaleAtOnce(o *controllers.Options) {
+	h := &o.Config.HPAController
+	h.HorizontalPodAutoscalerSyncPeriod.Duration = 200 * time.Millisecond
+	h.HorizontalPodAutoscalerDownscaleStabilizationWindow.Duration = 0
+	h.HorizontalPodAutoscalerCPUInitializationPeriod.Duration = 0
 }
 
 func TestPodsAreAutoscaled(t *testing.T) {

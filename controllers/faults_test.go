@@ -15,8 +15,10 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -100,12 +102,13 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// fail runs controllers that meet faults.
-func (c *cluster) fail(certain func(*http.Request) bool, names ...string) {
+// fail runs controllers that meet faults in front of the API.
+func (c *cluster) fail(api http.Handler, certain func(*http.Request) bool, names ...string) {
 	c.Helper()
-	f := &faulty{server: c.reach(), certain: certain, random: rand.New(rand.NewPCG(1, 2))}
+	f := &faulty{server: api, certain: certain, random: rand.New(rand.NewPCG(1, 2))}
 	c.control(f, func(o *controllers.Options) {
 		o.Config.PersistentVolumeBinderController.PVClaimBinderSyncPeriod.Duration = time.Second
+		scaleAtOnce(o)
 	}, names...)
 	c.Cleanup(func() {
 		f.mu.Lock()
@@ -115,6 +118,8 @@ func (c *cluster) fail(certain func(*http.Request) bool, names ...string) {
 		}
 	})
 }
+
+func uncertain(*http.Request) bool { return false }
 
 func createsPod(r *http.Request) bool {
 	return r.Method == http.MethodPost && r.URL.Path == "/api/v1/namespaces/faults/pods"
@@ -128,7 +133,7 @@ func TestRolloutBearsFaults(t *testing.T) {
 	w := c.workers()
 	ns := c.namespace("faults")
 	await(c, c.client.CoreV1().ServiceAccounts(ns), "default", func(*corev1.ServiceAccount) bool { return true })
-	c.fail(createsPod, "deployment", "replicaset")
+	c.fail(c.reach(), createsPod, "deployment", "replicaset")
 	deployments := c.client.AppsV1().Deployments(ns)
 	must(deployments.Create(c.ctx, &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: "web"},
@@ -158,7 +163,7 @@ func TestAllBearsFaults(t *testing.T) {
 	c.workers()
 	ns := c.namespace("faults")
 	await(c, c.client.CoreV1().ServiceAccounts(ns), "default", func(*corev1.ServiceAccount) bool { return true })
-	c.fail(func(*http.Request) bool { return false }, "replicaset", "statefulset", "job", "persistentvolume-binder", "pv-protection", "pvc-protection")
+	c.fail(c.reach(), uncertain, "replicaset", "statefulset", "job", "persistentvolume-binder", "pv-protection", "pvc-protection")
 
 	template := podTemplate("sum", "done")
 	template.Spec.RestartPolicy = corev1.RestartPolicyNever
@@ -198,5 +203,88 @@ func TestAllBearsFaults(t *testing.T) {
 	})
 	if job.Status.Succeeded != 20 || job.Status.CompletedIndexes != "0-19" || job.Status.Failed != 0 {
 		t.Errorf("the Job ended with %+v", job.Status)
+	}
+}
+
+// TestNodesAndSchedulesBearFaults is the same for what goes by nodes, by the clock
+// and by metrics.
+func TestNodesAndSchedulesBearFaults(t *testing.T) {
+	c := start(t, nil, append([]string{"serviceaccount", "deployment", "replicaset", "job"}, binding...)...)
+	c.workers()
+	ns := c.namespace("faults")
+	await(c, c.client.CoreV1().ServiceAccounts(ns), "default", func(*corev1.ServiceAccount) bool { return true })
+	c.volume("disk", "")
+	c.claim(ns, "disk", ptr.To(""))
+	c.awaitClaim(ns, "disk", corev1.ClaimBound)
+	const most = 5
+	for i := range 6 {
+		node := must(c.client.CoreV1().Nodes().Create(c.ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{
+			Name: fmt.Sprint("node-", i), Annotations: map[string]string{"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+		}}, metav1.CreateOptions{}))(t)
+		node.Spec.Taints = nil // admission's, until the node is ready
+		must(c.client.CoreV1().Nodes().Update(c.ctx, node, metav1.UpdateOptions{}))(t)
+	}
+	c.fail(&adapters{c: c, cpu: "100m", proxy: c.reach()}, uncertain, "daemonset", "cronjob", "attachdetach", "horizontalpodautoscaling")
+
+	agents := c.client.AppsV1().DaemonSets(ns)
+	must(agents.Create(c.ctx, &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: "agent"}, Spec: appsv1.DaemonSetSpec{Selector: appSelector("agent"), Template: podTemplate("agent", "ready:1")}}, metav1.CreateOptions{}))(t)
+	runs := func() {
+		t.Helper()
+		await(c, agents, "agent", func(ds *appsv1.DaemonSet) bool {
+			s := ds.Status
+			return s.ObservedGeneration == ds.Generation && s.CurrentNumberScheduled == 6 && s.NumberAvailable == 6 && s.UpdatedNumberScheduled == 6
+		})
+	}
+	runs()
+	must(agents.Patch(c.ctx, "agent", types.StrategicMergePatchType, []byte(`{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"ready:2"}]}}}}`), metav1.PatchOptions{}))(t)
+	runs()
+
+	tick := podTemplate("tick", "done")
+	tick.Spec.RestartPolicy = corev1.RestartPolicyNever
+	crons := c.client.BatchV1().CronJobs(ns)
+	must(crons.Create(c.ctx, &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Name: "tick"}, Spec: batchv1.CronJobSpec{
+		Schedule: "@every 2s", SuccessfulJobsHistoryLimit: ptr.To[int32](1), ConcurrencyPolicy: batchv1.ForbidConcurrent, JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: tick}},
+	}}, metav1.CreateOptions{}))(t)
+
+	web := podTemplate("web", "ready:1")
+	web.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m")}
+	must(c.client.AppsV1().Deployments(ns).Create(c.ctx, &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: appsv1.DeploymentSpec{Replicas: ptr.To[int32](1), Selector: appSelector("web"), Template: web},
+	}, metav1.CreateOptions{}))(t)
+	must(c.client.AutoscalingV2().HorizontalPodAutoscalers(ns).Create(c.ctx, &autoscalingv2.HorizontalPodAutoscaler{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
+			ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "web"}, MaxReplicas: most,
+			Metrics: []autoscalingv2.MetricSpec{{Type: autoscalingv2.ResourceMetricSourceType, Resource: &autoscalingv2.ResourceMetricSource{
+				Name: corev1.ResourceCPU, Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: ptr.To[int32](50)},
+			}}},
+		},
+	}, metav1.CreateOptions{}))(t)
+
+	stored := podTemplate("stored", "ready:1")
+	stored.Spec.NodeName = "node-0"
+	stored.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "disk"}}}}
+	must(c.client.CoreV1().Pods(ns).Create(c.ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "stored"}, Spec: stored.Spec}, metav1.CreateOptions{}))(t)
+	attachment := attachmentOn(c, "node-0")
+	attachment.Status.Attached = true
+	must(c.client.StorageV1().VolumeAttachments().UpdateStatus(c.ctx, attachment, metav1.UpdateOptions{}))(t)
+	attached := func(n int) func(*corev1.Node) bool {
+		return func(node *corev1.Node) bool { return len(node.Status.VolumesAttached) == n }
+	}
+	await(c, c.client.CoreV1().Nodes(), "node-0", attached(1))
+	if err := c.client.CoreV1().Pods(ns).Delete(c.ctx, "stored", metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}); err != nil {
+		t.Fatal(err)
+	}
+	await(c, c.client.CoreV1().Nodes(), "node-0", attached(0))
+
+	c.ready(ns, "web", most)
+	await(c, crons, "tick", func(j *batchv1.CronJob) bool { return j.Status.LastSuccessfulTime != nil })
+	jobs := must(c.client.BatchV1().Jobs(ns).List(c.ctx, metav1.ListOptions{}))(t)
+	times := map[string]bool{}
+	for _, job := range jobs.Items {
+		at := job.Annotations["batch.kubernetes.io/cronjob-scheduled-timestamp"]
+		if times[at] {
+			t.Errorf("two Jobs for %s", at)
+		}
+		times[at] = true
 	}
 }
