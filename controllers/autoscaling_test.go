@@ -171,22 +171,32 @@ func TestPodsAreAutoscaled(t *testing.T) {
 		})
 	}
 
+	// A size between may last for too short a time to be seen but in events.
+	rescaled := func(message string) {
+		t.Helper()
+		told := must(c.client.CoreV1().Events(ns).Watch(c.ctx, metav1.ListOptions{FieldSelector: "involvedObject.name=web,reason=SuccessfulRescale"}))(t)
+		defer told.Stop()
+		for event := range told.ResultChan() {
+			if e, ok := event.Object.(*corev1.Event); ok && e.Message == message {
+				return
+			}
+		}
+		t.Fatalf("nothing tells %q", message)
+	}
+
 	// By the use of a resource: 100% of what is requested, where it is to be 50%.
 	deploy("web", 2)
 	create("web", "web", 1, 6, autoscalingv2.MetricSpec{Type: autoscalingv2.ResourceMetricSourceType, Resource: &autoscalingv2.ResourceMetricSource{
 		Name: corev1.ResourceCPU, Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: ptr.To[int32](50)},
 	}})
-	c.ready(ns, "web", 4)
-	if event := c.awaitEvent(ns, "web", "SuccessfulRescale"); event.Message != "New size: 4; reason: cpu resource utilization (percentage of request) above target" {
-		t.Errorf("told %q", event.Message)
-	}
+	rescaled("New size: 4; reason: cpu resource utilization (percentage of request) above target")
 	c.ready(ns, "web", 6)
 	hpa := says("web", autoscalingv2.ScalingLimited, corev1.ConditionTrue, "TooManyReplicas")
 	if current := hpa.Status.CurrentMetrics; len(current) != 1 || *current[0].Resource.Current.AverageUtilization != 100 || current[0].Resource.Current.AverageValue.String() != "100m" {
 		t.Errorf("status %+v", hpa.Status)
 	}
 	a.say(func(a *adapters) { a.cpu = "25m" })
-	c.ready(ns, "web", 3)
+	rescaled("New size: 3; reason: All metrics below target")
 	c.ready(ns, "web", 1)
 
 	// By one container, by a metric of each pod, of an object, and from outside.
@@ -194,7 +204,7 @@ func TestPodsAreAutoscaled(t *testing.T) {
 	metrics(autoscalingv2.MetricSpec{Type: autoscalingv2.ContainerResourceMetricSourceType, ContainerResource: &autoscalingv2.ContainerResourceMetricSource{
 		Name: corev1.ResourceCPU, Container: "main", Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: ptr.To(resource.MustParse("30m"))},
 	}})
-	c.ready(ns, "web", 2)
+	rescaled("New size: 2; reason: cpu resource above target")
 	a.say(func(a *adapters) { a.cpu = "30m" })
 	says("web", autoscalingv2.AbleToScale, corev1.ConditionTrue, "ReadyForNewScale")
 	a.say(func(a *adapters) { a.requests = "30" })
