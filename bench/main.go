@@ -64,6 +64,10 @@ var scenarios = []struct {
 	{"restart", "restart with that data until ready", restart, false},
 	{"schedule", "create pods and have them bound, with few objects beside (-pods 10000)", schedule, true},
 	{"deploy", "create one Deployment and have all its pods (-pods 5000)", deploy, true},
+	{"roll", "create, roll and delete Deployments of 10 pods (-pods 10000, no scheduler)", roll, true},
+	{"collect", "delete the owner of configmaps (-pods 20000)", collect, true},
+	{"endpoints", "a Service of pods of which one changes (-pods 5000, no scheduler)", endpoints, true},
+	{"idle", "nodes that renew their leases, and pods, without other work", idle, true},
 }
 
 func main() {
@@ -85,7 +89,7 @@ func run() error {
 	flag.IntVar(&l.watchers, "watchers", 200, "watchers")
 	flag.IntVar(&l.rate, "rate", 100, "writes a second of the watch scenario")
 	flag.IntVar(&l.seconds, "seconds", 20, "seconds of the watch scenario")
-	only := flag.String("only", "", "scenarios to run, with commas; by default all but schedule and deploy, which need a cluster of their own")
+	only := flag.String("only", "", "scenarios to run, with commas; by default those that don't need a cluster of their own")
 	binary := flag.String("howdah", "", "start this howdah binary on a throwaway PostgreSQL")
 	endpoint := flag.String("datastore-endpoint", "", "with -howdah: this database instead of a throwaway one; \"sqlite\": the embedded one")
 	flags := flag.String("howdah-flags", "", "with -howdah: further flags of the server, with spaces")

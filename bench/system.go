@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 var errNoProcesses = errors.New("name the processes of the peer: -peer NAME=KUBECONFIG,PID,PID")
@@ -64,6 +66,30 @@ func resident(pid int) (int64, error) {
 		}
 	}
 	return 0, fmt.Errorf("process %d has no resident memory", pid)
+}
+
+// cpu is the time that the system's processes have had of processors.
+func (s *system) cpu() (time.Duration, error) {
+	if s.processes == nil {
+		return 0, errNoProcesses
+	}
+	var ticks int64
+	for _, pid := range s.processes() {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return 0, err
+		}
+		// The name of the program, in parentheses, may have spaces.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		for _, field := range fields[11:13] { // user and system time: proc_pid_stat(5)
+			n, err := strconv.ParseInt(field, 10, 64)
+			if err != nil {
+				return 0, err
+			}
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * time.Second / 100, nil // Linux counts in hundredths
 }
 
 func restart(ctx context.Context, s *system, _ load) ([]result, error) {

@@ -78,16 +78,26 @@ func leases(ctx context.Context, s *system, l load) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	var mu sync.Mutex
-	held := map[string]*coordinationv1.Lease{}
-	hold := func(lease *coordinationv1.Lease) {
-		mu.Lock()
-		defer mu.Unlock()
-		held[lease.Name] = lease
+	held, err := holdLeases(ctx, clients, l)
+	if err != nil {
+		return nil, err
 	}
+	m := fan(l.clients, l.nodes*l.rounds, func(w, i int) error { return held.renew(ctx, clients[w], nodeName(i%l.nodes)) })
+	return []result{m.result("renew node leases")}, nil
+}
+
+// nodeLeases are those that the nodes' kubelets hold.
+type nodeLeases struct {
+	mu   sync.Mutex
+	held map[string]*coordinationv1.Lease
+}
+
+// holdLeases makes the leases that are missing.
+func holdLeases(ctx context.Context, clients []*kubernetes.Clientset, l load) (*nodeLeases, error) {
+	n := &nodeLeases{held: map[string]*coordinationv1.Lease{}}
 	created := fan(l.clients, l.nodes, func(w, i int) error {
 		name, seconds, now := nodeName(i), int32(40), metav1.NowMicro()
-		api := clients[w].CoordinationV1().Leases("kube-node-lease")
+		api := clients[w].CoordinationV1().Leases(corev1.NamespaceNodeLease)
 		lease, err := api.Create(ctx, &coordinationv1.Lease{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
 			Spec:       coordinationv1.LeaseSpec{HolderIdentity: &name, LeaseDurationSeconds: &seconds, RenewTime: &now},
@@ -96,26 +106,34 @@ func leases(ctx context.Context, s *system, l load) ([]result, error) {
 			lease, err = api.Get(ctx, name, metav1.GetOptions{})
 		}
 		if err == nil {
-			hold(lease)
+			n.hold(lease)
 		}
 		return err
 	})
 	if created.errors > 0 {
 		return nil, fmt.Errorf("%d leases could not be created", created.errors)
 	}
-	m := fan(l.clients, l.nodes*l.rounds, func(w, i int) error {
-		mu.Lock()
-		lease := held[nodeName(i%l.nodes)].DeepCopy()
-		mu.Unlock()
-		now := metav1.NowMicro()
-		lease.Spec.RenewTime = &now
-		lease, err := clients[w].CoordinationV1().Leases("kube-node-lease").Update(ctx, lease, metav1.UpdateOptions{})
-		if err == nil {
-			hold(lease)
-		}
-		return err
-	})
-	return []result{m.result("renew node leases")}, nil
+	return n, nil
+}
+
+func (n *nodeLeases) hold(lease *coordinationv1.Lease) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.held[lease.Name] = lease
+}
+
+// renew says that the node lives.
+func (n *nodeLeases) renew(ctx context.Context, client *kubernetes.Clientset, node string) error {
+	n.mu.Lock()
+	lease := n.held[node].DeepCopy()
+	n.mu.Unlock()
+	now := metav1.NowMicro()
+	lease.Spec.RenewTime = &now
+	lease, err := client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Update(ctx, lease, metav1.UpdateOptions{})
+	if err == nil {
+		n.hold(lease)
+	}
+	return err
 }
 
 func churn(ctx context.Context, s *system, l load) ([]result, error) {

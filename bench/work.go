@@ -12,8 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -105,43 +105,52 @@ func deploy(ctx context.Context, s *system, l load) ([]result, error) {
 // awaitPods watches pods, starts the work, and returns when as many as wanted
 // are done.
 func awaitPods(ctx context.Context, client *kubernetes.Clientset, namespace, selector string, wanted int, done func(*corev1.Pod) bool, start func()) (int, error) {
-	pods := make(chan *corev1.Pod, 1000)
-	informer := cache.NewSharedInformer(&cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			o.LabelSelector = selector
-			return client.CoreV1().Pods(namespace).List(ctx, o)
-		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.LabelSelector = selector
-			return client.CoreV1().Pods(namespace).Watch(ctx, o)
-		},
-	}, &corev1.Pod{}, 0)
-	send := func(object any) {
-		select {
-		case pods <- object.(*corev1.Pod):
-		case <-ctx.Done():
-		}
-	}
-	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: send, UpdateFunc: func(_, object any) { send(object) }}); err != nil {
-		return 0, err
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go informer.RunWithContext(ctx)
-	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
-		return 0, ctx.Err()
+	finished := make(chan types.UID, 1000)
+	err := follow(ctx, client.CoreV1().RESTClient(), "pods", namespace, selector, &corev1.Pod{}, func(pod *corev1.Pod, gone bool) {
+		if !gone && done(pod) {
+			select {
+			case finished <- pod.UID:
+			case <-ctx.Done():
+			}
+		}
+	})
+	if err != nil {
+		return 0, err
 	}
 	start()
-	finished := map[types.UID]bool{}
-	for len(finished) < wanted {
+	all := map[types.UID]bool{}
+	for len(all) < wanted {
 		select {
-		case pod := <-pods:
-			if done(pod) {
-				finished[pod.UID] = true
-			}
+		case uid := <-finished:
+			all[uid] = true
 		case <-ctx.Done():
-			return len(finished), ctx.Err()
+			return len(all), ctx.Err()
 		}
 	}
-	return len(finished), nil
+	return len(all), nil
+}
+
+// follow tells what objects there are, which it has done when it returns, and what
+// becomes of them until ctx ends.
+func follow[T runtime.Object](ctx context.Context, client rest.Interface, resource, namespace, selector string, kind T, see func(object T, gone bool)) error {
+	informer := cache.NewSharedInformer(cache.NewFilteredListWatchFromClient(client, resource, namespace, func(o *metav1.ListOptions) { o.LabelSelector = selector }), kind, 0)
+	handler, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { see(object.(T), false) },
+		UpdateFunc: func(_, object any) { see(object.(T), false) },
+		DeleteFunc: func(object any) {
+			if last, ok := object.(T); ok {
+				see(last, true)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	go informer.RunWithContext(ctx)
+	if !cache.WaitForCacheSync(ctx.Done(), handler.HasSynced) {
+		return ctx.Err()
+	}
+	return nil
 }
