@@ -371,8 +371,15 @@ status: {phase: ignored}
 				t.Fatalf("the definition is still there: %v, %v", left, err)
 			}
 		}
-		if _, err := in.List(t.Context(), metav1.ListOptions{}); !apierrors.IsNotFound(err) {
-			t.Errorf("list after the definition is gone: %v", err)
+		// Its resources go a few milliseconds later, as in upstream.
+		for deadline := time.Now().Add(20 * time.Second); ; {
+			_, err := in.List(t.Context(), metav1.ListOptions{})
+			if apierrors.IsNotFound(err) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("list after the definition is gone: %v", err)
+			}
 		}
 	})
 }

@@ -106,10 +106,11 @@ func (m maker) storages(v *apiextensionsv1.CustomResourceDefinitionVersion) (*st
 		scoped: m.namespaced(), closed: m.terminating(),
 	}
 	stored := schema.GroupVersion{Group: m.Spec.Group, Version: m.storageVersion()}
+	kept.codec = m.codec(stored, gv)
 	var err error
 	kept.objects, err = objects.New(objects.Config{
 		Store: m.store, Resource: kept.resource, Prefix: "/" + m.Spec.Group + "/" + names.Plural,
-		Codec: m.codec(stored, gv), Version: stored, New: object{kept}.New,
+		Codec: kept.codec, Version: stored, New: object{kept}.New,
 	})
 	kept.make = onceStorage(upstreamStorage{m.definition, v, kept}.make)
 	return kept, err

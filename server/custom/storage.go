@@ -29,6 +29,7 @@ type storages struct {
 	scoped   bool // namespaced
 	closed   bool // the definition is being deleted: nothing new
 	objects  *objects.Store
+	codec    runtime.Codec // between stored bytes and objects of the version
 	make     func() (customresource.CustomResourceStorage, error)
 }
 

@@ -45,7 +45,7 @@ func (u upstreamStorage) make() (customresource.CustomResourceStorage, error) {
 		validator, statusValidator, structural[u.version.Name], status, scale, u.version.SelectableFields)
 	s := u.storages
 	return customresource.NewStorage(s.resource, schema.GroupResource{Group: s.resource.Group, Resource: s.singular},
-		s.kind, s.kind.GroupVersion().WithKind(s.listKind), strategy, storeOptions{s.objects},
+		s.kind, s.kind.GroupVersion().WithKind(s.listKind), strategy, storeOptions{s.objects, s.codec},
 		u.Status.AcceptedNames.Categories, columns(u.version.AdditionalPrinterColumns), u.replicas())
 }
 
@@ -99,10 +99,13 @@ func (u upstreamStorage) replicas() managedfields.ResourcePathMappings {
 }
 
 // storeOptions make upstream's storage keep its objects in a store that is there.
-type storeOptions struct{ store *objects.Store }
+type storeOptions struct {
+	store *objects.Store
+	codec runtime.Codec // by which dry runs copy what they would have stored
+}
 
 func (o storeOptions) GetRESTOptions(resource schema.GroupResource, _ runtime.Object) (generic.RESTOptions, error) {
-	config := storagebackend.NewDefaultConfig(objects.Root, nil)
+	config := storagebackend.NewDefaultConfig(objects.Root, o.codec)
 	config.EncodeVersioner = o.store.StorageVersion()
 	return generic.RESTOptions{
 		StorageConfig:           config.ForResource(resource),
