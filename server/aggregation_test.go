@@ -131,7 +131,11 @@ func TestAggregation(t *testing.T) {
 	e.define(t, widgets)
 	untilService(t, client, "v1.example.com", "Local")
 
-	echo := listenAt(t, ip, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	behind := listenAt(t, ip, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") == "echo" && r.Header.Get("X-Remote-User") != "" {
+			echo(w)
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
 		switch r.URL.Path {
 		case "/apis/other.example/v1":
@@ -149,8 +153,8 @@ func TestAggregation(t *testing.T) {
 			})
 		}
 	}))
-	echo.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: e.believed(t)}
-	echo.StartTLS()
+	behind.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: e.believed(t)}
+	behind.StartTLS()
 	port := int32(443)
 	other := &apiregistrationv1.APIService{
 		ObjectMeta: metav1.ObjectMeta{Name: "v1.other.example"},
@@ -176,7 +180,7 @@ func TestAggregation(t *testing.T) {
 	if _, err := e.typed.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{}); err != nil {
 		t.Errorf("a server that is not there disturbs others: %v", err)
 	}
-	e.expose(t, "echo", echo, "https", nil)
+	e.expose(t, "echo", behind, "https", nil)
 	untilService(t, client, other.Name, "Passed")
 
 	body, err := raw("/apis/other.example/v1/namespaces/default/things/x?watch=no")
@@ -188,6 +192,7 @@ func TestAggregation(t *testing.T) {
 			t.Errorf("the server saw %s, no %s", body, part)
 		}
 	}
+	upgraded(t, e.config, "/apis/other.example/v1/namespaces/default/things/x/echo")
 	groups, lists, err := e.typed.Discovery().ServerGroupsAndResources()
 	if err != nil {
 		t.Fatal(err)
@@ -214,8 +219,56 @@ func TestAggregation(t *testing.T) {
 		t.Errorf("OpenAPI v2 of %d bytes, %v", len(swagger), err)
 	}
 
-	builtin := other.DeepCopy()
-	builtin.Name, builtin.Spec.Group = "v1.batch", "batch"
+	if err := e.crds.ApiextensionsV1().CustomResourceDefinitions().Delete(t.Context(), "widgets.example.com", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		if _, err := services.Get(t.Context(), "v1.example.com", metav1.GetOptions{}); apierrors.IsNotFound(err) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the APIService outlives its definition")
+		}
+	}
+
+	behind.CloseClientConnections()
+	behind.Listener.Close()
+	untilService(t, client, other.Name, "FailedDiscoveryCheck")
+	measured, err := raw("/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{`aggregator_unavailable_apiservice{name="v1.other.example"} 1`, `aggregator_unavailable_apiservice{name="v1.apps"} 0`,
+		`aggregator_unavailable_apiservice_total{name="v1.other.example",reason="FailedDiscoveryCheck"} 1`} {
+		if !strings.Contains(measured, line) {
+			t.Errorf("no metric %s", line)
+		}
+	}
+	if _, err := e.typed.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{}); err != nil {
+		t.Errorf("a server that is down disturbs others: %v", err)
+	}
+}
+
+// TestAPIServiceOfBuiltInGroup keeps an APIService that would give a built-in
+// group away, and serves the group itself.
+func TestAPIServiceOfBuiltInGroup(t *testing.T) {
+	ip := reachable(t)
+	s := start(t, Options{DataDir: t.TempDir()})
+	e := extend(t, adminConfig(t, s))
+	client := aggregatorclient.NewForConfigOrDie(e.config)
+	services := client.ApiregistrationV1().APIServices()
+	untilService(t, client, "v1.batch", "Local")
+	thief := listenAt(t, ip, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"batch/v1","resources":[]}`)
+	}))
+	thief.StartTLS()
+	e.expose(t, "thief", thief, "https", nil)
+	port := int32(443)
+	builtin := &apiregistrationv1.APIService{Spec: apiregistrationv1.APIServiceSpec{
+		Group: "batch", Version: "v1", GroupPriorityMinimum: 500, VersionPriority: 10, InsecureSkipTLSVerify: true,
+		Service: &apiregistrationv1.ServiceReference{Namespace: "default", Name: "thief", Port: &port},
+	}}
 	if kept, err := services.Get(t.Context(), "v1.batch", metav1.GetOptions{}); err != nil {
 		t.Error(err)
 	} else {
@@ -227,17 +280,5 @@ func TestAggregation(t *testing.T) {
 	untilService(t, client, "v1.batch", "Passed")
 	if _, err := e.typed.BatchV1().Jobs("default").List(t.Context(), metav1.ListOptions{}); err != nil {
 		t.Errorf("a built-in group was given away: %v", err)
-	}
-
-	if err := e.crds.ApiextensionsV1().CustomResourceDefinitions().Delete(t.Context(), "widgets.example.com", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		if _, err := services.Get(t.Context(), "v1.example.com", metav1.GetOptions{}); apierrors.IsNotFound(err) {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the APIService outlives its definition")
-		}
 	}
 }

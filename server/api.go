@@ -212,7 +212,7 @@ func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
 		r.Handle("/"+endpoint, metrics.Path("/"+endpoint, "", s.health.Handler(endpoint)))
 		r.Handle("/"+endpoint+"/*", s.health.Handler(endpoint))
 	}
-	collectors := slices.Concat(s.store.Collectors(), a.authentication.collectors(), a.authorizing.metrics.Collectors(), a.admitting.Collectors())
+	collectors := slices.Concat(s.store.Collectors(), a.authentication.collectors(), a.authorizing.metrics.Collectors(), a.admitting.Collectors(), a.others.Collectors())
 	if a.scheduler != nil {
 		collectors = append(collectors, a.scheduler)
 	}

@@ -23,13 +23,7 @@ func TestProxies(t *testing.T) {
 	e := extend(t, adminConfig(t, s))
 	web := listenAt(t, ip, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") == "echo" {
-			connection, buffer, err := http.NewResponseController(w).Hijack()
-			if err != nil {
-				return
-			}
-			defer connection.Close()
-			fmt.Fprint(connection, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-			_, _ = io.Copy(connection, buffer)
+			echo(w)
 			return
 		}
 		body, _ := io.ReadAll(r.Body)
@@ -75,6 +69,17 @@ func TestProxies(t *testing.T) {
 			upgraded(t, e.config, path+"/echo")
 		})
 	}
+}
+
+// echo upgrades a connection and sends back what comes.
+func echo(w http.ResponseWriter) {
+	connection, buffer, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer connection.Close()
+	fmt.Fprint(connection, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	_, _ = io.Copy(connection, buffer)
 }
 
 // upgraded speaks over an upgraded connection.

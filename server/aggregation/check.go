@@ -60,13 +60,19 @@ func (r *remote) watch(ctx context.Context) {
 }
 
 func (r *remote) write(ctx context.Context, verdict apiregistrationv1.APIServiceCondition) error {
-	service := r.service.Load().DeepCopy()
+	before := r.service.Load()
+	service := before.DeepCopy()
 	helper.SetAPIServiceCondition(service, verdict)
-	if equality.Semantic.DeepEqual(service.Status, r.service.Load().Status) {
+	if equality.Semantic.DeepEqual(service.Status, before.Status) {
 		return nil
 	}
-	_, err := r.services.client.UpdateStatus(ctx, service, metav1.UpdateOptions{})
-	return err
+	if _, err := r.services.client.UpdateStatus(ctx, service, metav1.UpdateOptions{}); err != nil {
+		return err
+	}
+	if helper.IsAPIServiceConditionTrue(before, apiregistrationv1.Available) && verdict.Status != apiregistrationv1.ConditionTrue {
+		r.services.outages.WithLabelValues(r.name, verdict.Reason).Inc()
+	}
+	return nil
 }
 
 // check says whether the server can be used, in upstream's words.

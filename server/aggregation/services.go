@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/util/webhook"
@@ -57,6 +58,7 @@ type Services struct {
 	loops   *sync.WaitGroup
 	remote  atomic.Pointer[map[schema.GroupVersion]*remote]
 	changes atomic.Uint64 // of what discovery shows
+	outages *prometheus.CounterVec
 
 	mu    sync.Mutex
 	known map[string]*apiregistrationv1.APIService // by key
@@ -72,7 +74,7 @@ func New(c Config) (*Services, error) {
 	s := &Services{
 		table: c.Table, store: c.Objects.Store(apiregistration.Resource("apiservices")), client: client.APIServices(),
 		endpoints: c.Endpoints, certificate: &transport.GetCertHolder{GetCert: c.Certificate}, log: c.Logger,
-		known: map[string]*apiregistrationv1.APIService{}, local: make(chan struct{}, 1),
+		known: map[string]*apiregistrationv1.APIService{}, local: make(chan struct{}, 1), outages: newOutages(),
 	}
 	services := c.Objects.Store(schema.GroupResource{Resource: "services"})
 	slices := c.Objects.Store(schema.GroupResource{Group: "discovery.k8s.io", Resource: "endpointslices"})
