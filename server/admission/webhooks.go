@@ -58,6 +58,9 @@ func bounded(config *restclient.Config, err error) (*restclient.Config, error) {
 
 type boundedTransport struct{ http.RoundTripper }
 
+// WrappedRoundTripper is how a request that takes too long is canceled.
+func (t boundedTransport) WrappedRoundTripper() http.RoundTripper { return t.RoundTripper }
+
 func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := t.RoundTripper.RoundTrip(r)
 	if err == nil {
