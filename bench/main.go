@@ -93,6 +93,7 @@ func run() error {
 	binary := flag.String("howdah", "", "start this howdah binary on a throwaway PostgreSQL")
 	endpoint := flag.String("datastore-endpoint", "", "with -howdah: this database instead of a throwaway one; \"sqlite\": the embedded one")
 	flags := flag.String("howdah-flags", "", "with -howdah: further flags of the server, with spaces")
+	secured := flag.Bool("secured", false, "with -howdah: start it twice, without and with everything of docs/security.md, to see what that costs")
 	asJSON := flag.Bool("json", false, "print one JSON line a figure instead of the table")
 	flag.Func("peer", "NAME=KUBECONFIG[,PID...] of a running server to measure, too; may be repeated", func(value string) error {
 		peer, err := parsePeer(value)
@@ -111,7 +112,17 @@ func run() error {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	systems := peers
-	if *binary != "" {
+	switch {
+	case *binary != "" && *secured && *endpoint != "" && *endpoint != "sqlite":
+		return fmt.Errorf("-secured needs two databases: leave -datastore-endpoint out, or say sqlite")
+	case *binary != "" && *secured:
+		off, on, stop, err := startBoth(ctx, *binary, *endpoint, strings.Fields(*flags))
+		if err != nil {
+			return err
+		}
+		defer stop()
+		systems = append([]*system{off, on}, peers...)
+	case *binary != "":
 		own, stop, err := startHowdah(ctx, *binary, *endpoint, strings.Fields(*flags))
 		if err != nil {
 			return err
