@@ -18,11 +18,17 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/server/options"
+
+	"github.com/howdah/howdah/server/resource"
 )
 
 // newOptions record everything's metadata in the file that is returned.
@@ -290,6 +296,50 @@ func TestThrottle(t *testing.T) {
 	if took := time.Since(began); took < 400*time.Millisecond {
 		t.Errorf("11 batches at 20 a second took %v", took)
 	}
+}
+
+// TestObjectsAreEncodedIfRecorded: an object that the level leaves out is named,
+// and not encoded.
+func TestObjectsAreEncodedIfRecorded(t *testing.T) {
+	for level, want := range map[string]int64{"Metadata": 0, "Request": 1} {
+		o, path := newOptions(t)
+		if err := os.WriteFile(o.PolicyFile, []byte("apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: "+level+"}]\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		scheme := runtime.NewScheme()
+		if err := corev1.AddToScheme(scheme); err != nil {
+			t.Fatal(err)
+		}
+		serializer := &counting{NegotiatedSerializer: serializer.NewCodecFactory(scheme)}
+		row := &resource.Resource{GroupVersionResource: corev1.SchemeGroupVersion.WithResource("configmaps")}
+		ask, _ := serve(t, o, func(w http.ResponseWriter, r *http.Request) {
+			config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings", Namespace: "a"}, Data: map[string]string{"mark": "x"}}
+			Request(r.Context(), row, config, corev1.SchemeGroupVersion, serializer)
+			ok(w, r)
+		})
+		ask("/")
+		var e auditv1.Event
+		if err := json.Unmarshal([]byte(read(t, path)), &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.ObjectRef == nil || e.ObjectRef.Name != "settings" || e.ObjectRef.Resource != "configmaps" || (e.RequestObject != nil) != (want > 0) {
+			t.Errorf("%s: %+v", level, e)
+		}
+		if n := serializer.encoders.Load(); n != want {
+			t.Errorf("%s: encoded %d times", level, n)
+		}
+	}
+}
+
+// counting counts the encoders that it is asked for.
+type counting struct {
+	runtime.NegotiatedSerializer
+	encoders atomic.Int64
+}
+
+func (c *counting) EncoderForVersion(e runtime.Encoder, gv runtime.GroupVersioner) runtime.Encoder {
+	c.encoders.Add(1)
+	return c.NegotiatedSerializer.EncoderForVersion(e, gv)
 }
 
 // TestNothingToDo: without a place or a policy there is no log, and it is told.

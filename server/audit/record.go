@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"io"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -20,8 +21,24 @@ func Request(ctx context.Context, res *resource.Resource, obj runtime.Object, se
 	if serializer == nil {
 		serializer = res.Serializer
 	}
+	if !wants(ctx, auditapi.LevelRequest) {
+		serializer = unrecorded{serializer}
+	}
 	audit.LogRequestObject(ctx, obj, sent, res.GroupVersionResource, res.Subresource, serializer)
 }
+
+// unrecorded is the serializer of objects that the level leaves out of events:
+// upstream encodes them all the same, which costs more than the event.
+type unrecorded struct{ runtime.NegotiatedSerializer }
+
+func (unrecorded) EncoderForVersion(runtime.Encoder, runtime.GroupVersioner) runtime.Encoder {
+	return nothing{}
+}
+
+type nothing struct{}
+
+func (nothing) Encode(runtime.Object, io.Writer) error { return nil }
+func (nothing) Identifier() runtime.Identifier         { return "nothing" }
 
 // Patch records a patch; toJSON makes it, and is only called if it is wanted.
 func Patch(ctx context.Context, toJSON func() ([]byte, error)) {
