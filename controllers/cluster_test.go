@@ -72,6 +72,16 @@ func TestKubeletJoins(t *testing.T) {
 	requests := c.client.CertificatesV1().CertificateSigningRequests()
 	signed := func(r *certificatesv1.CertificateSigningRequest) bool { return len(r.Status.Certificate) > 0 }
 
+	// Nobody may approve what these ask for.
+	must(c.client.RbacV1().ClusterRoleBindings().Create(c.ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "jane-asks"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:node-bootstrapper"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "jane"}},
+	}, metav1.CreateOptions{}))(t)
+	jane := rest.CopyConfig(c.config)
+	jane.Impersonate = rest.ImpersonationConfig{UserName: "jane", Groups: []string{"system:authenticated"}}
+	refused := []string{ask(jane, certificatesv1.KubeAPIServerClientKubeletSignerName).Name, ask(bootstrapper, certificatesv1.KubeAPIServerClientSignerName).Name}
+
 	issued := await(c, requests, ask(bootstrapper, certificatesv1.KubeAPIServerClientKubeletSignerName).Name, signed)
 	if condition := issued.Status.Conditions[0]; condition.Reason != "AutoApproved" || condition.Message != "Auto approving kubelet client certificate after SubjectAccessReview." {
 		t.Errorf("%+v", condition)
@@ -81,6 +91,12 @@ func TestKubeletJoins(t *testing.T) {
 	node.CertData, node.KeyData = issued.Status.Certificate, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})
 	if _, err := must(kubernetes.NewForConfig(node))(t).CoreV1().Nodes().Get(c.ctx, "a", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the new node asks for itself: %v", err)
+	}
+
+	for _, name := range refused {
+		if r := must(requests.Get(c.ctx, name, metav1.GetOptions{}))(t); len(r.Status.Conditions) > 0 || len(r.Status.Certificate) > 0 {
+			t.Errorf("%s by %s became %+v", r.Spec.SignerName, r.Spec.Username, r.Status)
+		}
 	}
 
 	// Others wait for a human.

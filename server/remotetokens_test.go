@@ -2,11 +2,15 @@ package server
 
 import (
 	"context"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,9 +20,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/howdah/howdah/auth/configuration"
 	"github.com/howdah/howdah/auth/oidc/oidctest"
+	"github.com/howdah/howdah/auth/webhook"
 )
 
 // bearer is a client with a token and nothing else.
@@ -95,5 +102,57 @@ jwt:
 		if !strings.Contains(string(scrape), want) {
 			t.Errorf("/metrics has no %s", want)
 		}
+	}
+}
+
+// TestTokenWebhookHangs: a webhook that does not answer keeps nobody out but the
+// holders of tokens that only it knows, and those for no longer than a request
+// may take. What it says lets nobody do what no role says.
+func TestTokenWebhookHangs(t *testing.T) {
+	t.Parallel()
+	stuck := make(chan struct{})
+	hook := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var review authenticationv1.TokenReview
+		if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
+			t.Error(err)
+		}
+		switch review.Spec.Token {
+		case "slow":
+			<-stuck
+		case "nameless":
+			review.Status = authenticationv1.TokenReviewStatus{Authenticated: true}
+		}
+		_ = json.NewEncoder(w).Encode(review)
+	}))
+	defer hook.Close()
+	defer close(stuck)
+	config := filepath.Join(t.TempDir(), "webhook.kubeconfig")
+	if err := clientcmd.WriteToFile(clientcmdapi.Config{
+		Clusters: map[string]*clientcmdapi.Cluster{"c": {Server: hook.URL,
+			CertificateAuthorityData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: hook.Certificate().Raw})}},
+		Contexts: map[string]*clientcmdapi.Context{"c": {Cluster: "c"}}, CurrentContext: "c",
+	}, config); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, Options{DataDir: t.TempDir(), RequestTimeout: 5 * time.Second, TokenWebhook: webhook.Options{ConfigFile: config, Version: "v1"}})
+	root := adminClient(t, s)
+	makeAccount(t, root, "builder")
+	token := requestToken(t, root, "builder", authenticationv1.TokenRequestSpec{})
+	var waiting sync.WaitGroup
+	for range 20 {
+		waiting.Go(func() { expectWho(t, s, "slow", "") })
+	}
+	for range 20 {
+		expectWho(t, s, token, "system:serviceaccount:default:builder")
+		expectWho(t, s, "unknown", "")
+	}
+	waiting.Wait() // their time is over before the webhook answers
+
+	who, err := whoAmI(t, s, "nameless")
+	if err != nil || who.Username != "" || strings.Join(who.Groups, " ") != "system:authenticated" {
+		t.Errorf("whom the webhook has no name for is %+v: %v", who, err)
+	}
+	if _, err := bearer(t, s, "nameless").CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("and lists config maps: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -391,8 +392,8 @@ func TestAuthenticationMetrics(t *testing.T) {
 	}
 }
 
-// No token, good or bad, gets into the log.
-func TestTokensAreNotLogged(t *testing.T) {
+// No token, good or bad, and no secret gets into the log, a metric or an event.
+func TestNothingSecretIsTold(t *testing.T) {
 	var log lockedBuffer
 	s, err := New(Options{DataDir: t.TempDir(), BindAddress: net.IPv4(127, 0, 0, 1), Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
@@ -408,13 +409,34 @@ func TestTokensAreNotLogged(t *testing.T) {
 	whoAmI(t, s, token)
 	whoAmI(t, s, token+"x")
 	whoAmI(t, s, "secretsecret")
+	secrets := client.CoreV1().Secrets("default")
+	for _, secret := range []*corev1.Secret{
+		{ObjectMeta: metav1.ObjectMeta{Name: "good"}, StringData: map[string]string{"p": password}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "bad"}, Type: corev1.SecretTypeTLS, StringData: map[string]string{"p": password}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "bad"}, Type: corev1.SecretTypeDockerConfigJson, StringData: map[string]string{corev1.DockerConfigJsonKey: password}},
+	} {
+		if _, err := secrets.Create(t.Context(), secret, metav1.CreateOptions{}); (err == nil) != (secret.Name == "good") || err != nil && strings.Contains(err.Error(), password) {
+			t.Errorf("secret %s: %v", secret.Name, err)
+		}
+	}
 	text := log.String()
 	if !strings.Contains(text, "unable to authenticate the request") {
 		t.Error("a refusal is not logged")
 	}
-	for _, part := range append(strings.Split(token, "."), "secretsecret") {
-		if strings.Contains(text, part) {
-			t.Errorf("the log has %q", part)
+	metrics, err := client.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := client.CoreV1().RESTClient().Get().AbsPath("/api/v1/events").DoRaw(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded := base64.StdEncoding.EncodeToString([]byte(password))
+	for _, part := range append(strings.Split(token, "."), "secretsecret", password, encoded, "PRIVATE KEY") {
+		for where, text := range map[string]string{"log": text, "metrics": string(metrics), "events": string(events)} {
+			if strings.Contains(text, part) {
+				t.Errorf("%q is in the %s", part, where)
+			}
 		}
 	}
 }
