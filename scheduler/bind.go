@@ -24,9 +24,13 @@ var (
 
 // bind makes a decision real.
 func (s *Scheduler) bind(ctx context.Context, a attempt) {
+	began := s.clock.Now()
 	err := s.bindReservations(ctx, a)
+	s.metrics.points.WithLabelValues("PreBind", code(err), a.profile.Name).Observe(s.clock.Since(began).Seconds())
 	if err == nil {
+		began = s.clock.Now()
 		err = s.bindBy(ctx, a)
+		s.metrics.points.WithLabelValues("Bind", code(err), a.profile.Name).Observe(s.clock.Since(began).Seconds())
 	}
 	pod := a.item.Pod
 	if err != nil {
@@ -47,7 +51,10 @@ func (s *Scheduler) bindReservations(ctx context.Context, a attempt) error {
 		if !s.options.Leads() {
 			return errNotLeading
 		}
-		if err := reservation.Bind(ctx); err != nil {
+		began := s.clock.Now()
+		err := reservation.Bind(ctx)
+		s.metrics.plugins.WithLabelValues(reservation.Plugin, "PreBind", code(err)).Observe(s.clock.Since(began).Seconds())
+		if err != nil {
 			if ctx.Err() != nil || !s.options.Leads() {
 				return errNotLeading
 			}
@@ -79,7 +86,10 @@ func (s *Scheduler) bindBy(ctx context.Context, a attempt) error {
 			return err
 		}
 	}
-	return s.bindPod(ctx, a)
+	began := s.clock.Now()
+	err := s.bindPod(ctx, a)
+	s.metrics.plugins.WithLabelValues("DefaultBinder", "Bind", code(err)).Observe(s.clock.Since(began).Seconds())
+	return err
 }
 
 // bindPod asks for the binding until the answer is certain. Asking again is
@@ -138,7 +148,9 @@ func (s *Scheduler) unbound(ctx context.Context, a attempt, cause error) {
 		// The room stays taken: it is the next leader's to say what is there.
 		return
 	}
+	began := s.clock.Now()
 	undo(ctx, a.reservations)
+	s.metrics.points.WithLabelValues("Unreserve", code(nil), a.profile.Name).Observe(s.clock.Since(began).Seconds())
 	pod := a.item.Pod
 	s.mu.Lock()
 	defer s.mu.Unlock()

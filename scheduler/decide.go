@@ -70,6 +70,8 @@ func (s *Scheduler) decide(ctx context.Context, item *queue.Item) func() {
 	}
 	start := s.clock.Now()
 	attempt := attempt{item: item, profile: profile, start: start}
+	s.began = start
+	count(profile.filters)
 	var choice placement.Choice
 	var diagnosis *placement.Diagnosis
 	if extenders := s.interested(pod.Obj); len(extenders) == 0 {
@@ -85,8 +87,13 @@ func (s *Scheduler) decide(ctx context.Context, item *queue.Item) func() {
 		s.unplaced(ctx, attempt, diagnosis)
 		return nil
 	}
+	if choice.Feasible > 1 {
+		count(profile.scores)
+	}
 	attempt.choice, attempt.node = choice, choice.Node
+	s.began = s.clock.Now()
 	reservations, status := choice.Reserve(choice.Node)
+	s.ended(profile.Name, "Reserve", status.Code())
 	attempt.reservations = reservations
 	if status != nil {
 		undo(ctx, reservations)
@@ -107,10 +114,17 @@ type attempt struct {
 	choice       placement.Choice
 	node         string
 	missed       bool // something happened that the decision may not have seen
-	reservations []placement.Reservation
+	reservations []placement.Taken
 }
 
-func undo(ctx context.Context, reservations []placement.Reservation) {
+// ended measures a part of a decision. The lock is held.
+func (s *Scheduler) ended(profile, point, status string) {
+	now := s.clock.Now()
+	s.metrics.points.WithLabelValues(point, status, profile).Observe(now.Sub(s.began).Seconds())
+	s.began = now
+}
+
+func undo(ctx context.Context, reservations []placement.Taken) {
 	for i := len(reservations) - 1; i >= 0; i-- {
 		reservations[i].Undo(ctx)
 	}

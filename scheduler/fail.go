@@ -19,11 +19,16 @@ func (s *Scheduler) unplaced(ctx context.Context, a attempt, diagnosis *placemen
 	}
 	pod := a.item.Pod
 	nominated, renominate := "", true
+	s.began = s.clock.Now()
 	if a.profile.Preempts && a.node == "" && !diagnosis.Empty() {
 		nominated, renominate = s.preempt(ctx, a, diagnosis)
+		s.metrics.plugins.WithLabelValues(placement.DefaultPreemption, "PostFilter", preempted(nominated)).Observe(s.clock.Since(s.began).Seconds())
 	}
 	if a.node == "" && diagnosis.CanUnblock() && !s.unblock(ctx, &a, diagnosis) {
 		return
+	}
+	if a.node == "" && !diagnosis.Empty() {
+		s.ended(a.profile.Name, "PostFilter", preempted(nominated))
 	}
 	s.metrics.unschedulable(a.profile.Name, s.clock.Since(a.start))
 	message := diagnosis.String()
@@ -34,6 +39,14 @@ func (s *Scheduler) unplaced(ctx context.Context, a attempt, diagnosis *placemen
 	}
 	s.event(pod.Obj, nil, corev1.EventTypeWarning, "FailedScheduling", "Scheduling", message, true)
 	s.statuses.set(pod.Obj, corev1.PodReasonUnschedulable, message, nominated, renominate)
+}
+
+// preempted is kube-scheduler's word for what preemption came to.
+func preempted(nominated string) string {
+	if nominated == "" {
+		return "Unschedulable"
+	}
+	return "Success"
 }
 
 // unblock lets plugins give up what the pod has, after which it is tried again;

@@ -22,6 +22,12 @@ type metrics struct {
 	causes             *prometheus.GaugeVec
 	cache              *prometheus.GaugeVec
 	goroutines         *prometheus.GaugeVec
+	points             *prometheus.HistogramVec
+	plugins            *prometheus.HistogramVec
+	evaluations        *prometheus.CounterVec
+	events             *prometheus.HistogramVec
+	entities           *prometheus.GaugeVec
+	incomingEntities   *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -71,13 +77,72 @@ func newMetrics() *metrics {
 		goroutines: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "goroutines", Help: "Number of running goroutines split by the work they do such as binding.",
 		}, []string{"operation"}),
+		points: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "framework_extension_point_duration_seconds", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 12),
+			Help: "Latency for running all plugins of a specific extension point.",
+		}, []string{"extension_point", "status", "profile"}),
+		plugins: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "plugin_execution_duration_seconds", Buckets: prometheus.ExponentialBuckets(0.00001, 1.5, 20),
+			Help: "Duration for running a plugin at a specific extension point.",
+		}, []string{"plugin", "extension_point", "status"}),
+		evaluations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "plugin_evaluation_total",
+			Help: "Number of attempts to schedule pods by each plugin and the extension point (available only in PreFilter, Filter, PreScore, and Score).",
+		}, []string{"plugin", "extension_point", "profile"}),
+		events: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "event_handling_duration_seconds", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 12),
+			Help: "Event handling latency in seconds.",
+		}, []string{"event"}),
+		entities: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "queued_entities",
+			Help: "Number of queued scheduling entities ('pod' or 'podgroup'; 'pod' stands for individual pods that are not members of any podgroup) by the queue type. 'active' means number of entities in activeQ; 'backoff' means number of entities in backoffQ; 'unschedulable' means number of entities in unschedulableEntities that the scheduler attempted to schedule and failed; 'gated' is the number of unschedulable entities that the scheduler never attempted to schedule because they are gated.",
+		}, []string{"queue", "type"}),
+		incomingEntities: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "queue_incoming_entities_total",
+			Help: "Number of scheduling entities added to scheduling queues by event, queue type, and entity type. Entity types are either 'pod' (for individual pods that are not members of any podgroup) or 'podgroup'.",
+		}, []string{"queue", "event", "type"}),
 	}
 }
 
 // Collectors are the scheduler's metrics.
 func (s *Scheduler) Collectors() []prometheus.Collector {
 	m := s.metrics
-	return []prometheus.Collector{m.attempts, m.duration, m.algorithm, m.sli, m.tries, m.victims, m.preemptionAttempts, m.pending, m.incoming, m.causes, m.cache, m.goroutines}
+	return append(s.devices.Metrics.Collectors(), m.attempts, m.duration, m.algorithm, m.sli, m.tries, m.victims, m.preemptionAttempts, m.pending, m.incoming,
+		m.causes, m.cache, m.goroutines, m.points, m.plugins, m.evaluations, m.events, m.entities, m.incomingEntities)
+}
+
+// entered counts a pod that enters a queue.
+func (m *metrics) entered(queue, event string) {
+	m.incoming.WithLabelValues(queue, event).Inc()
+	m.incomingEntities.WithLabelValues(queue, event, "pod").Inc()
+}
+
+// code is kube-scheduler's word for how something ended.
+func code(err error) string {
+	if err != nil {
+		return "Error"
+	}
+	return "Success"
+}
+
+// evaluations counts the attempts of one profile by its plugins.
+type evaluations struct{ filters, scores []prometheus.Counter }
+
+func (m *metrics) evaluationsOf(p Profile) evaluations {
+	var e evaluations
+	for _, name := range p.Placement.Filters {
+		e.filters = append(e.filters, m.evaluations.WithLabelValues(name, "Filter", p.Name))
+	}
+	for _, score := range p.Placement.Scores {
+		e.scores = append(e.scores, m.evaluations.WithLabelValues(score.Name, "Score", p.Name))
+	}
+	return e
+}
+
+func count(counters []prometheus.Counter) {
+	for _, counter := range counters {
+		counter.Inc()
+	}
 }
 
 func (m *metrics) scheduled(profile string, took time.Duration, attempts int, since time.Duration) {
@@ -105,6 +170,7 @@ func (m *metrics) observe(result, profile string, took time.Duration) {
 func (s *Scheduler) measure() {
 	for name, n := range s.queue.Counts() {
 		s.metrics.pending.WithLabelValues(name).Set(float64(n))
+		s.metrics.entities.WithLabelValues(name, "pod").Set(float64(n))
 	}
 	s.metrics.causes.Reset()
 	for cause, n := range s.queue.Causes() {

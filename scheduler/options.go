@@ -85,6 +85,7 @@ func (o *Options) complete() error {
 // profile is a [Profile] at work.
 type profile struct {
 	Profile
+	evaluations
 	claims bool // DynamicResources is on
 	placer *placement.Placer
 }

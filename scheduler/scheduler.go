@@ -48,6 +48,7 @@ type Scheduler struct {
 	assumed     map[types.UID]assumed
 	preempting  map[types.UID]bool // pods whose victims are being removed
 	happened    uint64             // counts events that may help
+	began       time.Time          // the part of a decision that is under way
 
 	wake     chan struct{} // something may be decided
 	bindings chan struct{} // a slot for each that is under way
@@ -70,7 +71,7 @@ func New(o Options) (*Scheduler, error) {
 	s.synced = append(s.synced, o.Informers.Policy().V1().PodDisruptionBudgets().Informer().HasSynced)
 	s.queue = queue.New(queue.Options{
 		InitialBackoff: o.InitialBackoff, MaxBackoff: o.MaxBackoff, Gate: s.gate,
-		Entered: func(queue, event string) { s.metrics.incoming.WithLabelValues(queue, event).Inc() },
+		Entered: s.metrics.entered,
 	})
 	s.events = record.New(o.Client.EventsV1(), o.Instance, o.Logger, func() bool { return s.binding.Load() > 0 })
 	s.statuses = newStatusWriter(o.Client, o.Logger)
@@ -94,11 +95,12 @@ func New(o Options) (*Scheduler, error) {
 		placer, err := placement.New(placement.Options{
 			Config: p.Placement, Cluster: s.cluster, Plugins: append(volumes.Plugins(p.Volumes), s.devices.Plugin(p.Name, p.Devices)), Version: o.Version, Workloads: workloads,
 			Nominations: s.nominations, Devices: s.devices.Stands, Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+			Ended: func(point, status string) { s.ended(p.Name, point, status) },
 		})
 		if err != nil {
 			return nil, fmt.Errorf("profile %q: %w", p.Name, err)
 		}
-		s.profiles[p.Name] = &profile{Profile: p, claims: slices.Contains(p.Placement.Filters, placement.DynamicResources), placer: placer}
+		s.profiles[p.Name] = &profile{Profile: p, claims: slices.Contains(p.Placement.Filters, placement.DynamicResources), evaluations: s.metrics.evaluationsOf(p), placer: placer}
 	}
 	if err := s.watch(o.Informers); err != nil {
 		return nil, err

@@ -90,6 +90,8 @@ func handler[T any](s *Scheduler, changed func(old, new *T)) cache.ResourceEvent
 
 // happen lets pods that wait be tried again if the event may help them.
 func (s *Scheduler) happen(event placement.Event) {
+	began := s.clock.Now()
+	defer func() { s.metrics.events.WithLabelValues(string(event.Cause)).Observe(s.clock.Since(began).Seconds()) }()
 	s.happened++
 	s.queue.Move(string(event.Cause), placement.Concerned(event.Cause), func(plugin string, pod *state.Pod) bool {
 		p := s.profiles[pod.Obj.Spec.SchedulerName]

@@ -22,8 +22,8 @@ type Choice struct {
 
 // Reserve lets the plugins take what the pod needs on the chosen node besides
 // room. What they took is returned also with a status, to be given back.
-func (c *Choice) Reserve(node string) ([]Reservation, *Status) {
-	var taken []Reservation
+func (c *Choice) Reserve(node string) ([]Taken, *Status) {
+	var taken []Taken
 	for i := range c.prepared {
 		reserver, ok := c.prepared[i].Prepared.(Reserver)
 		if !ok {
@@ -35,7 +35,7 @@ func (c *Choice) Reserve(node string) ([]Reservation, *Status) {
 			return taken, status
 		}
 		if reservation != nil {
-			taken = append(taken, reservation)
+			taken = append(taken, Taken{c.prepared[i].name, reservation})
 		}
 	}
 	return taken, nil
@@ -117,6 +117,7 @@ func (p *Placer) feasible(pod *state.Pod) (_ *decision, feasible []int32, scores
 		return nil, nil, nil, 0, &Diagnosis{Before: &Status{Unresolvable: true, Reasons: []string{NoNodes}}}
 	}
 	d, status := p.prepare(pod)
+	p.ended("PreFilter", status.Code())
 	if status != nil {
 		return nil, nil, nil, 0, refuse(status)
 	}
@@ -124,6 +125,7 @@ func (p *Placer) feasible(pod *state.Pod) (_ *decision, feasible []int32, scores
 		return d, []int32{int32(nominated.Index())}, []int64{0}, 1, nil
 	}
 	feasible, evaluated, status = d.filter(nodes)
+	p.ended("Filter", status.Code())
 	switch {
 	case status != nil:
 		return nil, nil, nil, 0, refuse(status)
@@ -132,7 +134,9 @@ func (p *Placer) feasible(pod *state.Pod) (_ *decision, feasible []int32, scores
 	case len(feasible) == 1:
 		return d, feasible, []int64{0}, evaluated, nil
 	}
-	return d, feasible, d.score(nodes, feasible), evaluated, nil
+	scores = d.score(nodes, feasible)
+	p.ended("Score", status.Code())
+	return d, feasible, scores, evaluated, nil
 }
 
 // NoNodes says that there is nothing to place pods on.

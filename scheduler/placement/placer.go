@@ -29,6 +29,9 @@ type Options struct {
 	// Devices tells whether devices stand for an extended resource; nil: never.
 	Devices func(corev1.ResourceName) bool
 	Random  *rand.Rand // breaks ties
+	// Ended is told that a part of a decision is over, by kube-scheduler's names
+	// of extension points and statuses; nil: nobody wants to know.
+	Ended func(point, status string)
 }
 
 // A Placer places pods of one profile in a cluster. It is not for concurrent
@@ -40,6 +43,7 @@ type Placer struct {
 	workloads   Workloads
 	nominations Nominations
 	random      *rand.Rand
+	ended       func(point, status string)
 
 	shapes map[string]*shapeRows
 	kins   map[string]*kin
@@ -80,7 +84,10 @@ func New(o Options) (*Placer, error) {
 	}
 	placer := &Placer{
 		profile: p, cluster: o.Cluster, plugins: map[string]Plugin{}, workloads: o.Workloads, nominations: o.Nominations,
-		random: o.Random, shapes: map[string]*shapeRows{}, kins: map[string]*kin{},
+		random: o.Random, ended: o.Ended, shapes: map[string]*shapeRows{}, kins: map[string]*kin{},
+	}
+	if placer.ended == nil {
+		placer.ended = func(string, string) {}
 	}
 	for _, plugin := range o.Plugins {
 		placer.plugins[plugin.Name()] = plugin

@@ -35,6 +35,12 @@ type Reserver interface {
 	Reserve(node string) (Reservation, *Status)
 }
 
+// Taken is what a plugin of this name took.
+type Taken struct {
+	Plugin string
+	Reservation
+}
+
 // A Reservation is what a plugin took for a pod on a node.
 type Reservation interface {
 	// Bind makes it real in the API, before the pod is bound; it may wait.

@@ -17,6 +17,19 @@ type Status struct {
 	Err error
 }
 
+// Code is kube-scheduler's word for it.
+func (s *Status) Code() string {
+	switch {
+	case s == nil:
+		return "Success"
+	case s.Err != nil:
+		return "Error"
+	case s.Unresolvable:
+		return "UnschedulableAndUnresolvable"
+	}
+	return "Unschedulable"
+}
+
 // A Diagnosis explains why no node takes a pod.
 type Diagnosis struct {
 	// Nodes is by index in the cluster's array; nil where Rest applies.
