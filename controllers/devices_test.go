@@ -65,7 +65,12 @@ func (c *cluster) template(name string) {
 // user makes a pod that tolerates whatever nodes are.
 func (c *cluster) user(name string, change func(*corev1.PodSpec)) *corev1.Pod {
 	c.Helper()
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{
+	return c.labelledUser(name, nil, change)
+}
+
+func (c *cluster) labelledUser(name string, labels map[string]string, change func(*corev1.PodSpec)) *corev1.Pod {
+	c.Helper()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: corev1.PodSpec{
 		Containers: []corev1.Container{{Name: "c", Image: "x"}}, Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
 		AutomountServiceAccountToken: ptr.To(false), TerminationGracePeriodSeconds: ptr.To(int64(0)),
 	}}

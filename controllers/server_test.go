@@ -35,6 +35,12 @@ type cluster struct {
 // named, or those on by default.
 func start(t *testing.T, change func(*controllers.Options), names ...string) *cluster {
 	t.Helper()
+	return startScheduling(t, "", change, names...)
+}
+
+// startScheduling is start with a scheduler's configuration, a file.
+func startScheduling(t *testing.T, config string, change func(*controllers.Options), names ...string) *cluster {
+	t.Helper()
 	options, err := controllers.DefaultOptions()
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +52,7 @@ func start(t *testing.T, change func(*controllers.Options), names ...string) *cl
 		change(options)
 	}
 	s, err := server.New(server.Options{
-		DataDir: t.TempDir(), BindAddress: net.IPv4(127, 0, 0, 1), Controllers: options,
+		DataDir: t.TempDir(), BindAddress: net.IPv4(127, 0, 0, 1), Controllers: options, SchedulerConfig: config,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
@@ -62,12 +68,12 @@ func start(t *testing.T, change func(*controllers.Options), names ...string) *cl
 			t.Error(err)
 		}
 	})
-	config, err := clientcmd.BuildConfigFromFlags("", s.AdminKubeconfig())
+	access, err := clientcmd.BuildConfigFromFlags("", s.AdminKubeconfig())
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.QPS = -1
-	return &cluster{T: t, ctx: ctx, config: config, client: must(kubernetes.NewForConfig(config))(t)}
+	access.QPS = -1
+	return &cluster{T: t, ctx: ctx, config: access, client: must(kubernetes.NewForConfig(access))(t)}
 }
 
 func must[T any](value T, err error) func(testing.TB) T {
