@@ -126,10 +126,15 @@ func (a *api) addNode(name, cpu string) {
 	}
 }
 
-func (a *api) addPod(name, cpu string, change func(*corev1.Pod)) {
+func newPod(name, cpu string) *corev1.Pod {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID(name)}}
 	pod.Spec.SchedulerName = corev1.DefaultSchedulerName
 	pod.Spec.Containers = []corev1.Container{{Name: "c", Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu)}}}}
+	return pod
+}
+
+func (a *api) addPod(name, cpu string, change func(*corev1.Pod)) {
+	pod := newPod(name, cpu)
 	if change != nil {
 		change(pod)
 	}
@@ -332,12 +337,19 @@ func TestPreemption(t *testing.T) {
 // Many pods that can't be placed don't keep one that can from its node.
 func TestUnschedulableCrowd(t *testing.T) {
 	a := newAPI(t)
+	// Why they wait is not written: it takes the fake longer than all else.
+	a.PrependReactor("patch", "pods", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		return action.GetSubresource() == "status", &corev1.Pod{}, nil
+	})
 	a.addNode("a", "2")
+	const crowd = 5000
+	for i := range crowd {
+		if err := a.Tracker().Add(newPod(fmt.Sprint("big", i), "100")); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s, stop := a.start(nil)
 	defer stop()
-	for i := range 500 {
-		a.addPod(fmt.Sprint("big", i), "100", nil)
-	}
 	a.addPod("small", "1", nil)
 	a.await("the small pod has a node", func() bool { return a.node("small") == "a" })
 	a.addNode("b", "1")
@@ -348,7 +360,7 @@ func TestUnschedulableCrowd(t *testing.T) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		counts := s.queue.Counts()
-		return counts["unschedulable"]+counts["backoff"]+counts["active"] == 500
+		return counts["unschedulable"]+counts["backoff"]+counts["active"] == crowd
 	})
 }
 

@@ -31,6 +31,7 @@ func (h *heapOf) Pop() any {
 
 func (h *heapOf) push(item *Item)   { heap.Push(h, item) }
 func (h *heapOf) fix(item *Item)    { heap.Fix(h, item.index) }
+func (h *heapOf) order()            { heap.Init(h) }
 func (h *heapOf) remove(item *Item) { heap.Remove(h, item.index) }
 
 func (h *heapOf) first() *Item {

@@ -83,6 +83,7 @@ type Queue struct {
 	errors  heapOf
 	parked  map[types.UID]*Item
 	causes  map[Cause]int // how many parked pods a plugin refused, by profile
+	seen    time.Time     // by the clock on the wall, which may be set back
 }
 
 // New is empty.
@@ -261,11 +262,30 @@ func (q *Queue) Activate(uid types.UID, now time.Time) {
 // Flush makes those active whose backoff is over and those that waited too long
 // for an event.
 func (q *Queue) Flush(now time.Time) {
+	q.see(now)
 	for _, heap := range []*heapOf{&q.backoff, &q.errors} {
 		for item := heap.first(); item != nil && !q.backingOff(item, now); item = heap.first() {
 			heap.pop()
 			q.activate(item, BackoffComplete)
 		}
+	}
+}
+
+// see lets nobody wait until an hour comes again that was set back.
+func (q *Queue) see(now time.Time) {
+	wall := now.Round(0)
+	back := wall.Before(q.seen)
+	q.seen = wall
+	if !back {
+		return
+	}
+	for _, item := range q.items {
+		if item.since.Round(0).After(wall) {
+			item.since, item.until = now, time.Time{}
+		}
+	}
+	for _, heap := range []*heapOf{&q.active, &q.backoff, &q.errors} {
+		heap.order()
 	}
 }
 

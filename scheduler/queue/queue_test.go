@@ -165,3 +165,33 @@ func TestNothingIsLost(t *testing.T) {
 		}
 	}
 }
+
+// A clock that is set back keeps nobody waiting until it is that late again.
+func TestClockSetBack(t *testing.T) {
+	q := New(Options{InitialBackoff: time.Second, MaxBackoff: 10 * time.Second})
+	var early []*Item
+	for i := range 3 {
+		q.Add(pod(fmt.Sprint(i), 0), start)
+	}
+	for range 3 {
+		early = append(early, q.Pop(start))
+	}
+	q.Retry(early[0], start)
+	q.Park(early[1], map[string]bool{"X": true}, true, start)
+	q.Park(early[2], map[string]bool{"X": true}, false, start)
+	before := start.Add(-time.Hour)
+	q.Flush(before)
+	if got := q.Pop(before); got != early[1] { // nothing better to do
+		t.Fatalf("took %v", got)
+	}
+	if got := q.Pop(before); got != nil {
+		t.Fatalf("took %v", got)
+	}
+	if got := q.Pop(before.Add(3 * time.Second)); got != early[0] {
+		t.Errorf("took %v: the pod waits for the old time", got)
+	}
+	q.FlushParked(before.Add(parkedAtMost + time.Second))
+	if got := q.Pop(before.Add(parkedAtMost + time.Second)); got != early[2] {
+		t.Errorf("took %v: the parked pod waits for the old time", got)
+	}
+}

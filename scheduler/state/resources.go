@@ -2,9 +2,11 @@ package state
 
 import (
 	"maps"
+	"math"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -24,23 +26,46 @@ func NewResources(list corev1.ResourceList) Resources {
 	for name, quantity := range list {
 		switch name {
 		case corev1.ResourceCPU:
-			r.MilliCPU = quantity.MilliValue()
+			r.MilliCPU = milli(&quantity)
 		case corev1.ResourceMemory:
-			r.Memory = quantity.Value()
+			r.Memory = whole(&quantity)
 		case corev1.ResourceEphemeralStorage:
-			r.EphemeralStorage = quantity.Value()
+			r.EphemeralStorage = whole(&quantity)
 		case corev1.ResourcePods:
-			r.Pods = quantity.Value()
+			r.Pods = whole(&quantity)
 		default:
 			if IsScalar(name) {
 				if r.Scalar == nil {
 					r.Scalar = map[corev1.ResourceName]int64{}
 				}
-				r.Scalar[name] = quantity.Value()
+				r.Scalar[name] = whole(&quantity)
 			}
 		}
 	}
 	return r
+}
+
+// milli is a quantity in thousandths; what is too much to say so is as much as
+// can be said, not what a sum that wraps around leaves.
+func milli(q *resource.Quantity) int64 {
+	const most = math.MaxInt64 / 1000
+	switch {
+	case q.CmpInt64(most) > 0:
+		return math.MaxInt64
+	case q.CmpInt64(-most) < 0:
+		return math.MinInt64
+	}
+	return q.MilliValue()
+}
+
+func whole(q *resource.Quantity) int64 {
+	switch {
+	case q.CmpInt64(math.MaxInt64) > 0:
+		return math.MaxInt64
+	case q.CmpInt64(math.MinInt64) < 0:
+		return math.MinInt64
+	}
+	return q.Value()
 }
 
 // Requests are the resources of a list of requests, none of them below nothing.
