@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -183,6 +185,42 @@ func TestCustomResourcesAreResources(t *testing.T) {
 		}
 		if now, err := client.Get(t.Context(), "a", metav1.GetOptions{}); err != nil || now.GetResourceVersion() != made.GetResourceVersion() {
 			t.Errorf("after all that: %v, %v", now, err)
+		}
+	})
+
+	t.Run("lines", func(t *testing.T) { // many clients read watches line by line
+		client := in("lines")
+		if _, err := client.Create(t.Context(), document(t, widget(t, "a", "{color: blue}")), metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		const path = "/apis/example.com/v1/namespaces/lines/widgets"
+		stream, err := e.typed.CoreV1().RESTClient().Get().AbsPath(path).Param("watch", "true").Param("resourceVersion", "0").SetHeader("Accept", "application/json").Stream(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stream.Close()
+		lines := bufio.NewReader(stream)
+		next := func(kind string) {
+			t.Helper()
+			line, err := lines.ReadString('\n')
+			if err != nil || !json.Valid([]byte(line)) || !strings.HasPrefix(line, `{"type":"`+kind) {
+				t.Errorf("%q, %v, want %s", line, err, kind)
+			}
+		}
+		next("ADDED")
+		if _, err := client.Patch(t.Context(), "a", types.MergePatchType, []byte(`{"spec":{"size":4}}`), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		next("MODIFIED")
+		if err := client.Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		next("DELETED")
+		for _, raw := range []string{"", "/none"} {
+			body, _ := e.typed.CoreV1().RESTClient().Get().AbsPath(path+raw).SetHeader("Accept", "application/json").DoRaw(t.Context())
+			if n := bytes.Count(body, []byte("\n")); n != 1 {
+				t.Errorf("%s%s has %d lines: %q", path, raw, n, body)
+			}
 		}
 	})
 

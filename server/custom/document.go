@@ -24,19 +24,20 @@ func (d *definition) document(version string) func(*storage.Object) ([]byte, boo
 		if o.Err != nil {
 			return nil, false
 		}
-		if bytes.HasPrefix(o.Value, own) {
-			return o.Value, d.fits(version, o.Value)
+		value := bytes.TrimSuffix(o.Value, []byte("\n")) // documents go into lines
+		if bytes.HasPrefix(value, own) {
+			return value, d.fits(version, value)
 		}
 		if converts {
 			return nil, false
 		}
 		for stored, head := range heads {
-			if bytes.HasPrefix(o.Value, head) {
-				if !d.fits(stored, o.Value) || !d.fits(version, o.Value) {
+			if bytes.HasPrefix(value, head) {
+				if !d.fits(stored, value) || !d.fits(version, value) {
 					return nil, false
 				}
-				document := make([]byte, 0, len(o.Value)-len(head)+len(own))
-				return append(append(document, own...), o.Value[len(head):]...), true
+				document := make([]byte, 0, len(value)-len(head)+len(own))
+				return append(append(document, own...), value[len(head):]...), true
 			}
 		}
 		return nil, false
