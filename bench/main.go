@@ -62,6 +62,7 @@ var scenarios = []struct {
 	{"watch", "one writer, many watchers", watchFanout, false},
 	{"memory", "resident memory after that", memory, false},
 	{"restart", "restart with that data until ready", restart, false},
+	{"custom", "custom resources beside built-in ones, and what an admission policy costs", custom, true},
 	{"schedule", "create pods and have them bound, with few objects beside (-pods 10000)", schedule, true},
 	{"deploy", "create one Deployment and have all its pods (-pods 5000)", deploy, true},
 	{"roll", "create, roll and delete Deployments of 10 pods (-pods 10000, no scheduler)", roll, true},
