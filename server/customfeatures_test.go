@@ -17,9 +17,14 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/serializer/cbor/direct"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/features"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+	featuregatetesting "k8s.io/component-base/featuregate/testing"
 )
 
 func widget(t *testing.T, name, spec string) string {
@@ -238,4 +243,42 @@ func TestCustomResourcesAreResources(t *testing.T) {
 			t.Errorf("stored as %.40q", value)
 		}
 	})
+}
+
+// TestCustomResourcesInCBOR is behind upstream's feature gate.
+func TestCustomResourcesInCBOR(t *testing.T) {
+	featuregatetesting.SetFeatureGateDuringTest(t, utilfeature.DefaultFeatureGate, features.CBORServingAndStorage, true)
+	s := start(t, Options{DataDir: t.TempDir()})
+	e := extend(t, adminConfig(t, s))
+	e.define(t, widgets)
+	u := &unstructured.Unstructured{}
+	if err := u.UnmarshalJSON([]byte(`{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"a"},"spec":{"color":"blue","size":4,"anything":{"text":"x","list":[1,2.5,null,true]}}}`)); err != nil {
+		t.Fatal(err)
+	}
+	body, err := direct.Marshal(u.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := func(request *rest.Request) map[string]any {
+		t.Helper()
+		raw, err := request.SetHeader("Accept", "application/cbor").DoRaw(t.Context())
+		if err != nil {
+			t.Fatalf("%v: %q", err, raw)
+		}
+		var got map[string]any
+		if err := direct.Unmarshal(raw, &got); err != nil {
+			t.Fatalf("%v: %q", err, raw)
+		}
+		return got
+	}
+	const path = "/apis/example.com/v1/namespaces/default/widgets"
+	client := e.typed.CoreV1().RESTClient()
+	made := call(client.Post().AbsPath(path).SetHeader("Content-Type", "application/cbor").Body(body))
+	read := call(client.Get().AbsPath(path, "a"))
+	if fmt.Sprint(made["spec"]) != fmt.Sprint(read["spec"]) || !strings.Contains(fmt.Sprint(read["spec"]), "list:[1 2.5 <nil> true]") {
+		t.Errorf("made %v, read %v", made["spec"], read["spec"])
+	}
+	if list := call(client.Get().AbsPath(path)); len(list["items"].([]any)) != 1 {
+		t.Errorf("list: %v", list)
+	}
 }
