@@ -234,14 +234,17 @@ func TestAggregation(t *testing.T) {
 	behind.CloseClientConnections()
 	behind.Listener.Close()
 	untilService(t, client, other.Name, "FailedDiscoveryCheck")
-	measured, err := raw("/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, line := range []string{`aggregator_unavailable_apiservice{name="v1.other.example"} 1`, `aggregator_unavailable_apiservice{name="v1.apps"} 0`,
 		`aggregator_unavailable_apiservice_total{name="v1.other.example",reason="FailedDiscoveryCheck"} 1`} {
-		if !strings.Contains(measured, line) {
-			t.Errorf("no metric %s", line)
+		for deadline := time.Now().Add(20 * time.Second); ; { // they follow the condition
+			measured, err := raw("/metrics")
+			if err == nil && strings.Contains(measured, line) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Errorf("no metric %s, %v", line, err)
+				break
+			}
 		}
 	}
 	if _, err := e.typed.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{}); err != nil {

@@ -10,8 +10,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -130,7 +132,13 @@ func TestHangingConversion(t *testing.T) {
 	if err := e.crds.ApiextensionsV1().CustomResourceDefinitions().Delete(t.Context(), crd.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if left := e.untilDefinition(t, crd.Name, func(*apiextensionsv1.CustomResourceDefinition) bool { return false }); left != nil {
-		t.Errorf("still there: %+v", left.Status)
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		left, err := e.crds.ApiextensionsV1().CustomResourceDefinitions().Get(t.Context(), crd.Name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still there: %+v, %v", left.Status, err)
+		}
 	}
 }
