@@ -193,8 +193,7 @@ func collect(ctx context.Context, s *system, l load) ([]result, error) {
 	}}, nil
 }
 
-// endpoints has one pod of a large Service change its readiness all the time. No
-// scheduler is to run.
+// endpoints has one pod of a large Service change its readiness all the time.
 func endpoints(ctx context.Context, s *system, l load) ([]result, error) {
 	clients, err := clientsets(s, l.clients)
 	if err != nil {
@@ -202,6 +201,9 @@ func endpoints(ctx context.Context, s *system, l load) ([]result, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, workTimeout)
 	defer cancel()
+	if err := l.ensureNodes(ctx, clients); err != nil {
+		return nil, err
+	}
 	pods, labels := clients[0].CoreV1().Pods(metav1.NamespaceDefault), map[string]string{"work": "endpoints"}
 	if m := fan(l.clients, l.pods, func(w, i int) error {
 		pod := l.pod(i)

@@ -67,7 +67,7 @@ var scenarios = []struct {
 	{"deploy", "create one Deployment and have all its pods (-pods 5000)", deploy, true},
 	{"roll", "create, roll and delete Deployments of 10 pods (-pods 10000, no scheduler)", roll, true},
 	{"collect", "delete the owner of configmaps (-pods 20000)", collect, true},
-	{"endpoints", "a Service of pods of which one changes (-pods 5000, no scheduler)", endpoints, true},
+	{"endpoints", "a Service of pods of which one changes (-pods 5000 -nodes 50)", endpoints, true},
 	{"idle", "nodes that renew their leases, and pods, without other work", idle, true},
 }
 

@@ -30,18 +30,8 @@ func schedule(ctx context.Context, s *system, l load) ([]result, error) {
 	if err := l.ensureNamespaces(ctx, clients[0]); err != nil {
 		return nil, err
 	}
-	nodes := fan(l.clients, l.nodes, func(w, i int) error {
-		api := clients[w].CoreV1().Nodes()
-		if _, err := api.Create(ctx, node(i), metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-			return err
-		}
-		// Admission taints a new node as not ready, and a peer may run without
-		// the controller that takes this back.
-		_, err := api.Patch(ctx, nodeName(i), types.MergePatchType, []byte(`{"spec":{"taints":null}}`), metav1.PatchOptions{})
-		return err
-	})
-	if nodes.errors > 0 {
-		return nil, fmt.Errorf("%d nodes could not be created", nodes.errors)
+	if err := l.ensureNodes(ctx, clients); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, workTimeout)
 	defer cancel()
@@ -67,6 +57,23 @@ func schedule(ctx context.Context, s *system, l load) ([]result, error) {
 		Headline: fmt.Sprintf("%.0f/s (created at %.0f/s)", float64(l.pods)/seconds, float64(l.pods)/created),
 		Figures:  map[string]any{"seconds": seconds, "created_seconds": created, "per_second": float64(l.pods) / seconds},
 	}}, nil
+}
+
+func (l load) ensureNodes(ctx context.Context, clients []*kubernetes.Clientset) error {
+	nodes := fan(l.clients, l.nodes, func(w, i int) error {
+		api := clients[w].CoreV1().Nodes()
+		if _, err := api.Create(ctx, node(i), metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+		// Admission taints a new node as not ready, and a peer may run without
+		// the controller that takes this back.
+		_, err := api.Patch(ctx, nodeName(i), types.MergePatchType, []byte(`{"spec":{"taints":null}}`), metav1.PatchOptions{})
+		return err
+	})
+	if nodes.errors > 0 {
+		return fmt.Errorf("%d nodes could not be created", nodes.errors)
+	}
+	return nil
 }
 
 // deploy creates one Deployment and waits until all its pods exist.
