@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -64,17 +65,20 @@ func (t boundedTransport) WrappedRoundTripper() http.RoundTripper { return t.Rou
 func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := t.RoundTripper.RoundTrip(r)
 	if err == nil {
-		response.Body = &boundedBody{ReadCloser: response.Body, left: maxAnswer}
+		response.Body = &boundedBody{ReadCloser: response.Body, within: r.Context(), left: maxAnswer}
 	}
 	return response, err
 }
 
 var errAnswerTooLong = fmt.Errorf("the webhook's answer is longer than %d bytes", maxAnswer)
 
-// boundedBody ends in an error, where the body it has is longer.
+// boundedBody ends in an error, where the body it has is longer or has come to its
+// end too late: a webhook that notices that nobody waits any longer ends what it
+// had begun to say.
 type boundedBody struct {
 	io.ReadCloser
-	left int // -1: it was too long
+	within context.Context
+	left   int // -1: it was too long
 }
 
 func (b *boundedBody) Read(p []byte) (int, error) {
@@ -84,6 +88,9 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p[:min(len(p), b.left+1)])
 	if b.left -= n; b.left < 0 {
 		return 0, errors.Join(errAnswerTooLong, b.Close())
+	}
+	if err == io.EOF && b.within.Err() != nil {
+		err = context.Cause(b.within)
 	}
 	return n, err
 }
