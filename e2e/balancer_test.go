@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"context"
+	"crypto/tls"
 	"io"
 	"net"
+	"net/http"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -13,8 +16,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// behindOneAddress passes TCP through to the servers, as a load balancer in
-// front of them does, and returns a kubeconfig of its address.
+// behindOneAddress passes TCP through to the servers that are ready, as a load
+// balancer in front of them does, and returns a kubeconfig of its address.
 func behindOneAddress(t *testing.T, servers []*server) (kubeconfig string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -22,9 +25,10 @@ func behindOneAddress(t *testing.T, servers []*server) (kubeconfig string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	var addresses []string
-	for _, s := range servers {
-		addresses = append(addresses, net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)))
+	backends := make([]*backend, len(servers))
+	for i, s := range servers {
+		backends[i] = &backend{address: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port))}
+		go backends[i].watch(t.Context())
 	}
 	go func() {
 		var turn atomic.Int64
@@ -33,7 +37,7 @@ func behindOneAddress(t *testing.T, servers []*server) (kubeconfig string) {
 			if err != nil {
 				return
 			}
-			go passThrough(client, addresses, int(turn.Add(1)))
+			go passThrough(client, backends, int(turn.Add(1)))
 		}
 	}()
 	config, err := clientcmd.LoadFromFile(servers[0].kubeconfig())
@@ -50,12 +54,43 @@ func behindOneAddress(t *testing.T, servers []*server) (kubeconfig string) {
 	return kubeconfig
 }
 
-// passThrough connects a client with the first server, from turn on, that
-// accepts connections.
-func passThrough(client net.Conn, addresses []string, turn int) {
+// A backend is a server as its balancer sees it.
+type backend struct {
+	address string
+	unready atomic.Bool
+}
+
+// watch asks for the server's readiness each second until ctx ends.
+func (b *backend) watch(ctx context.Context) {
+	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, // a balancer has no credentials
+	}}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		response, err := client.Get("https://" + b.address + "/readyz")
+		if err == nil {
+			response.Body.Close()
+		}
+		b.unready.Store(err != nil || response.StatusCode != http.StatusOK)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// passThrough connects a client with the first server, from turn on, that is
+// ready and accepts connections.
+func passThrough(client net.Conn, backends []*backend, turn int) {
 	defer client.Close()
-	for i := range addresses {
-		server, err := net.DialTimeout("tcp", addresses[(turn+i)%len(addresses)], time.Second)
+	for i := range backends {
+		b := backends[(turn+i)%len(backends)]
+		if b.unready.Load() {
+			continue
+		}
+		server, err := net.DialTimeout("tcp", b.address, time.Second)
 		if err != nil {
 			continue
 		}

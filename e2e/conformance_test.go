@@ -58,9 +58,13 @@ func TestConformance(t *testing.T) {
 		reports = t.TempDir()
 	}
 	database := storagetest.Postgres(t)
-	servers := []*server{newServer(t, database)}
-	for range *conformanceServers - 1 {
-		servers = append(servers, newServer(t, database))
+	servers := make([]*server, *conformanceServers)
+	var flags []string
+	if len(servers) > 1 {
+		flags = []string{"--shutdown-delay-duration", "20s"}
+	}
+	for i := range servers {
+		servers[i] = newServer(t, database, flags...)
 	}
 	kubeconfig := servers[0].kubeconfig()
 	if len(servers) > 1 {

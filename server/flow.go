@@ -17,7 +17,6 @@ import (
 
 	"github.com/howdah/howdah/server/encode"
 	"github.com/howdah/howdah/server/flowcontrol"
-	"github.com/howdah/howdah/server/loopback"
 	"github.com/howdah/howdah/server/metrics"
 )
 
@@ -31,7 +30,7 @@ func (s *Server) flow(router http.Handler, control *flowcontrol.Control) http.Ha
 		s.auditID,
 		requestInfo,
 		metrics.Requests(longRunning),
-		s.refuseWhileStopping,
+		s.sendAway,
 		cacheControl,
 		s.strictTransport,
 		s.goaway,
@@ -118,15 +117,13 @@ func requestInfo(next http.Handler) http.Handler {
 	})
 }
 
-// refuseWhileStopping tells keep-alive clients to go elsewhere once the server
-// no longer takes requests.
-func (s *Server) refuseWhileStopping(next http.Handler) http.Handler {
+// sendAway tells the clients of a server that stops to go on elsewhere: their
+// connections end with what they have asked for until now, by GOAWAY in HTTP/2.
+// Who has connected nevertheless is served for as long as the server can.
+func (s *Server) sendAway(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, internal := loopback.User(r.Context()); s.stopping.Load() && !internal && !strings.HasPrefix(r.URL.Path, "/livez") {
+		if s.health.Stopping() {
 			w.Header().Set("Connection", "close")
-			w.Header().Set("Retry-After", "5")
-			http.Error(w, "The apiserver is shutting down, please try again later.", http.StatusTooManyRequests)
-			return
 		}
 		next.ServeHTTP(w, r)
 	})

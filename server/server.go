@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/howdah/howdah/auth/pki"
@@ -48,11 +47,10 @@ type Server struct {
 	audit    *audit.Log // nil: none
 	auditing bool       // it was started
 
-	started  bool
-	failed   chan error  // the listener broke
-	stopping atomic.Bool // no longer takes requests
-	stop     sync.Once
-	stopErr  error
+	started bool
+	failed  chan error // the listener broke
+	stop    sync.Once
+	stopErr error
 }
 
 // New checks the options; nothing runs and nothing is written yet.
@@ -212,7 +210,6 @@ func (s *Server) Stop(ctx context.Context) error {
 		if s.api != nil {
 			errs = append(errs, s.api.stop(ctx))
 		}
-		s.stopping.Store(true)
 		if s.api != nil {
 			close(s.api.watchesEnd)
 		}

@@ -91,7 +91,7 @@ func (f *serverFlags) add(flags *pflag.FlagSet) {
 
 	flags.DurationVar(&f.requestTimeout, "request-timeout", time.Minute, "bound of a request, other than a watch")
 	flags.IntVar(&f.minRequestTimeout, "min-request-timeout", 1800, "seconds after which watches end at the earliest; each takes a random time between it and twice it")
-	flags.DurationVar(&f.shutdownDelayDuration, "shutdown-delay-duration", 0, "how long /readyz fails before a stop refuses requests, for load balancers to notice")
+	flags.DurationVar(&f.shutdownDelayDuration, "shutdown-delay-duration", 0, "how long /readyz fails, and clients are told to connect elsewhere, before a stop ends connections and watches; more than a load balancer needs to notice")
 
 	f.authentication.add(flags)
 	f.authorization.add(flags)

@@ -83,6 +83,9 @@ var errNotFinished = errors.New("not finished")
 // ShuttingDown makes /readyz fail from now on.
 func (c *Checks) ShuttingDown() { c.stopping.Store(true) }
 
+// Stopping tells whether the server is shutting down.
+func (c *Checks) Stopping() bool { return c.stopping.Load() }
+
 func (c *Checks) add(added check) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,7 +103,7 @@ func (c *Checks) of(endpoint string) []check {
 }
 
 func (c *Checks) shutdown(context.Context) error {
-	if c.stopping.Load() {
+	if c.Stopping() {
 		return errors.New("process is shutting down")
 	}
 	return nil
