@@ -127,11 +127,11 @@ func leadOnce(ctx context.Context, client kubernetes.Interface, election Electio
 	defer resign()
 	leading, done := make(chan context.Context, 1), make(chan struct{})
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock: &resourcelock.LeaseLock{
+		Lock: &ownLock{Interface: &resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Namespace: election.Namespace, Name: election.Name},
 			Client:     client.CoordinationV1(),
 			LockConfig: resourcelock.ResourceLockConfig{Identity: election.Identity, EventRecorder: events},
-		},
+		}},
 		LeaseDuration:   election.LeaseDuration,
 		RenewDeadline:   election.RenewDeadline,
 		RetryPeriod:     election.RetryPeriod,
@@ -178,4 +178,38 @@ func leadOnce(ctx context.Context, client kubernetes.Interface, election Electio
 		}
 		return err
 	}
+}
+
+// ownLock gives back a lease only from who holds it. The elector of client-go would
+// take it from the next leader, if it was held up for so long that there is one.
+type ownLock struct {
+	resourcelock.Interface
+	holder string // as last read or written
+}
+
+func (l *ownLock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	record, raw, err := l.Interface.Get(ctx)
+	if err == nil {
+		l.holder = record.HolderIdentity
+	}
+	return record, raw, err
+}
+
+func (l *ownLock) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	if record.HolderIdentity == "" && l.holder != l.Identity() {
+		return nil // nothing to give back
+	}
+	err := l.Interface.Update(ctx, record)
+	if err == nil {
+		l.holder = record.HolderIdentity
+	}
+	return err
+}
+
+func (l *ownLock) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	err := l.Interface.Create(ctx, record)
+	if err == nil {
+		l.holder = record.HolderIdentity
+	}
+	return err
 }

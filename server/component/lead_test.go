@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -19,9 +20,9 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 )
 
-// TestFenced has a leader go on with what it was about to write after its lease
-// ran out, which only a process that was held up does.
-func TestFenced(t *testing.T) {
+// TestHeldUp has a leader be held up until another one leads: what it was about to
+// write then is refused, and it leaves the lease to the other.
+func TestHeldUp(t *testing.T) {
 	var writes atomic.Int32
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet {
@@ -33,10 +34,12 @@ func TestFenced(t *testing.T) {
 	defer api.Close()
 
 	leases := fake.NewClientset()
-	var silent atomic.Bool
-	leases.PrependReactor("*", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
-		if silent.Load() {
-			return true, nil, errors.New("out of reach")
+	var held atomic.Bool
+	goOn := make(chan struct{})
+	leases.PrependReactor("update", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
+		if held.Load() {
+			<-goOn
+			return true, nil, errors.New("it took too long")
 		}
 		return false, nil, nil
 	})
@@ -53,21 +56,40 @@ func TestFenced(t *testing.T) {
 		if _, err := maps.Create(t.Context(), &corev1.ConfigMap{}, metav1.CreateOptions{}); err != nil || writes.Load() != 1 {
 			t.Errorf("%d writes while it leads: %v", writes.Load(), err)
 		}
-		lease, err := leases.CoordinationV1().Leases("kube-system").Get(t.Context(), "work", metav1.GetOptions{})
-		if err != nil || *lease.Spec.HolderIdentity != "me" {
-			t.Errorf("the lease is %+v: %v", lease, err)
+		if who := holder(t, leases); who != "me" {
+			t.Errorf("the leader is %q", who)
 		}
-		silent.Store(true)
+		held.Store(true)
 		time.Sleep(election.LeaseDuration) // from now on another may hold it
+		other := "other"
+		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "work"}, Spec: coordinationv1.LeaseSpec{HolderIdentity: &other}}
+		if err := leases.Tracker().Update(coordinationv1.SchemeGroupVersion.WithResource("leases"), lease, "kube-system"); err != nil {
+			t.Error(err)
+		}
 		if _, err := maps.Create(t.Context(), &corev1.ConfigMap{}, metav1.CreateOptions{}); !errors.Is(err, errNotLeading) || writes.Load() != 1 {
 			t.Errorf("%d writes, one of them beside another leader: %v", writes.Load(), err)
 		}
 		if _, err := maps.Get(t.Context(), "x", metav1.GetOptions{}); err != nil {
 			t.Errorf("can't read: %v", err)
 		}
+		held.Store(false)
+		close(goOn)
+		<-work.Done()
 		return nil
 	})
 	if err != nil {
 		t.Error(err)
 	}
+	if who := holder(t, leases); who != "other" {
+		t.Errorf("in the end the leader is %q", who)
+	}
+}
+
+func holder(t *testing.T, leases *fake.Clientset) string {
+	t.Helper()
+	lease, err := leases.CoordinationV1().Leases("kube-system").Get(t.Context(), "work", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *lease.Spec.HolderIdentity
 }
