@@ -64,7 +64,7 @@ func roll(ctx context.Context, s *system, l load) ([]result, error) {
 	}
 
 	var mu sync.Mutex
-	done := map[string]int64{} // generation at which each has all its pods available
+	done := map[string]bool{} // those that have all their pods available
 	settled := make(chan struct{}, 1)
 	var wanted int64
 	if err := follow(ctx, clients[0].AppsV1().RESTClient(), "deployments", "", "work=roll", &appsv1.Deployment{}, func(d *appsv1.Deployment, gone bool) {
@@ -74,7 +74,7 @@ func roll(ctx context.Context, s *system, l load) ([]result, error) {
 		if gone || n.ObservedGeneration < wanted || n.UpdatedReplicas != replicas || n.AvailableReplicas != replicas || n.Replicas != replicas {
 			return
 		}
-		if done[d.Name] = n.ObservedGeneration; len(done) == deployments {
+		if done[d.Name] = true; len(done) == deployments {
 			select {
 			case settled <- struct{}{}:
 			default:
@@ -131,17 +131,25 @@ func roll(ctx context.Context, s *system, l load) ([]result, error) {
 	}); m.errors > 0 {
 		return nil, fmt.Errorf("%d Deployments could not be deleted", m.errors)
 	}
-	for pods.Load() > 0 {
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%d pods are left: %w", pods.Load(), ctx.Err())
-		}
+	if err := awaitNone(ctx, &pods); err != nil {
+		return nil, err
 	}
 	seconds := time.Since(began).Seconds()
 	return []result{created, rolled, {
 		Scenario: fmt.Sprintf("delete %d Deployments of %d", deployments, replicas), Headline: fmt.Sprintf("%.1f s", seconds), Figures: map[string]any{"seconds": seconds},
 	}}, nil
+}
+
+// awaitNone waits until nothing is left of what is counted.
+func awaitNone(ctx context.Context, left *atomic.Int64) error {
+	for left.Load() > 0 {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("%d are left: %w", left.Load(), ctx.Err())
+		}
+	}
+	return nil
 }
 
 // collect deletes the owner of many configmaps and waits until they are gone.
@@ -179,12 +187,8 @@ func collect(ctx context.Context, s *system, l load) ([]result, error) {
 	if err := clients[0].CoreV1().ConfigMaps(metav1.NamespaceDefault).Delete(ctx, owner.Name, metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)}); err != nil {
 		return nil, err
 	}
-	for left.Load() > 0 {
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%d dependents are left: %w", left.Load(), ctx.Err())
-		}
+	if err := awaitNone(ctx, &left); err != nil {
+		return nil, err
 	}
 	seconds := time.Since(began).Seconds()
 	return []result{{
