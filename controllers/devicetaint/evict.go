@@ -16,6 +16,7 @@ import (
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
 
 	pods "github.com/howdah/howdah/controllers/pod"
+	"github.com/howdah/howdah/controllers/reconcile"
 )
 
 // current are the slices of a pool's newest generation; the others are outdated.
@@ -179,10 +180,10 @@ func (x *controller) evict(ctx context.Context, pod *corev1.Pod) (bool, error) {
 	x.events.Event(pod, corev1.EventTypeNormal, "DeviceTaintManagerEviction", "Marking for deletion")
 	condition := pods.Disrupted(live, "DeletionByDeviceTaintManager", "Device Taint manager: deleting due to NoExecute taint", metav1.NewTime(x.clock.Now()))
 	if err := pods.PatchStatus(ctx, x.client, live, "", condition); err != nil {
-		return false, ignoreNotFound(err)
+		return false, reconcile.IgnoreNotFound(err)
 	}
 	err = x.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(pod.UID))})
-	return err == nil, ignoreNotFound(err)
+	return err == nil, reconcile.IgnoreNotFound(err)
 }
 
 // acquit forgets a sentence; it returns whose it was, or "".
@@ -192,13 +193,6 @@ func (x *controller) acquit(name types.NamespacedName) types.UID {
 	uid := x.sentenced[name]
 	delete(x.sentenced, name)
 	return uid
-}
-
-func ignoreNotFound(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
 }
 
 var (

@@ -98,14 +98,14 @@ func (x *controller) sync(ctx context.Context, name string) error {
 	if namespace.Status.Phase != corev1.NamespaceTerminating {
 		namespace.Status.Phase = corev1.NamespaceTerminating
 		if namespace, err = x.namespaces.UpdateStatus(ctx, namespace, metav1.UpdateOptions{}); err != nil {
-			return ignoreNotFound(err)
+			return reconcile.IgnoreNotFound(err)
 		}
 	}
 	left, problems := x.empty(ctx, namespace)
 	if conditions := conditionsOf(left, problems, metav1.NewTime(x.clock.Now())); update(&namespace.Status, conditions) {
 		updated, err := x.namespaces.UpdateStatus(ctx, namespace, metav1.UpdateOptions{})
 		if err != nil {
-			return errors.Join(ignoreNotFound(err), problems.all())
+			return errors.Join(reconcile.IgnoreNotFound(err), problems.all())
 		}
 		namespace = updated
 	}
@@ -118,14 +118,7 @@ func (x *controller) sync(ctx context.Context, name string) error {
 	}
 	namespace.Spec.Finalizers = slices.DeleteFunc(namespace.Spec.Finalizers, func(f corev1.FinalizerName) bool { return f == corev1.FinalizerKubernetes })
 	_, err = x.namespaces.Finalize(ctx, namespace, metav1.UpdateOptions{})
-	return ignoreNotFound(err)
-}
-
-func ignoreNotFound(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
+	return reconcile.IgnoreNotFound(err)
 }
 
 // problems are what kept a namespace from being emptied.

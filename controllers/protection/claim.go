@@ -85,7 +85,7 @@ func (g *claimGuard) sync(ctx context.Context, name cache.ObjectName) error {
 	}
 	if claim.DeletionTimestamp == nil && claim.Status.Phase == corev1.ClaimBound {
 		if claim, err = g.tellUse(ctx, claim); err != nil {
-			return ignoreNotFound(err)
+			return reconcile.IgnoreNotFound(err)
 		}
 	}
 	return g.protect(ctx, claim)

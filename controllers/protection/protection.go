@@ -63,22 +63,14 @@ func (g *guard[T]) protect(ctx context.Context, o T) error {
 	case g.unprotected(o):
 		changed := o.DeepCopy()
 		changed.SetFinalizers(append(changed.GetFinalizers(), g.finalizer))
-		return ignoreNotFound(g.update(ctx, changed))
+		return reconcile.IgnoreNotFound(g.update(ctx, changed))
 	case g.leaving(o):
 		if used, err := g.used(ctx, o); err != nil || used {
 			return err
 		}
 		changed := o.DeepCopy()
 		changed.SetFinalizers(slices.DeleteFunc(changed.GetFinalizers(), func(f string) bool { return f == g.finalizer }))
-		return ignoreNotFound(g.update(ctx, changed))
+		return reconcile.IgnoreNotFound(g.update(ctx, changed))
 	}
 	return nil
-}
-
-// ignoreNotFound: what is gone needs no protection.
-func ignoreNotFound(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
 }

@@ -167,11 +167,11 @@ func (x *controller) sync(ctx context.Context, name types.NamespacedName) error 
 	x.events.Eventf(pod, corev1.EventTypeNormal, "TaintManagerEviction", "Marking for deletion Pod %s", name)
 	condition := pods.Disrupted(pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", metav1.NewTime(now))
 	if err := pods.PatchStatus(ctx, x.client, pod, "", condition); err != nil {
-		return ignoreNotFound(err)
+		return reconcile.IgnoreNotFound(err)
 	}
 	err = x.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}})
 	if err != nil {
-		return ignoreNotFound(err)
+		return reconcile.IgnoreNotFound(err)
 	}
 	x.acquit(name)
 	deletions.Inc()
@@ -197,13 +197,6 @@ func (x *controller) acquit(name types.NamespacedName) bool {
 	_, was := x.since[name]
 	delete(x.since, name)
 	return was
-}
-
-func ignoreNotFound(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
 }
 
 var (

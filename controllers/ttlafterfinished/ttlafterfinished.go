@@ -74,7 +74,7 @@ func (x *controller) sync(ctx context.Context, name types.NamespacedName) error 
 	}
 	// The lifetime may just have been changed.
 	if job, err = x.client.BatchV1().Jobs(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{}); err != nil {
-		return ignoreNotFound(err)
+		return reconcile.IgnoreNotFound(err)
 	}
 	at, ok := expires(job)
 	if !ok {
@@ -89,17 +89,10 @@ func (x *controller) sync(ctx context.Context, name types.NamespacedName) error 
 		PropagationPolicy: &policy, Preconditions: &metav1.Preconditions{UID: &job.UID, ResourceVersion: &job.ResourceVersion},
 	})
 	if err != nil {
-		return ignoreNotFound(err)
+		return reconcile.IgnoreNotFound(err)
 	}
 	latency.Observe(x.clock.Since(at).Seconds())
 	return nil
-}
-
-func ignoreNotFound(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
 }
 
 var (
