@@ -43,6 +43,9 @@ func CleanLegacy(o LegacyOptions) reconcile.Setup {
 		}
 		c.Every(cleanPeriod, func(ctx context.Context) {
 			since, err := trackedSince(ctx, c)
+			if apierrors.IsNotFound(err) {
+				return // uses are noted from now on
+			}
 			if err != nil {
 				c.Log.Warn("unused tokens of Secrets are not cleaned, trying again later", "err", err)
 				return

@@ -122,6 +122,7 @@ func New(c Config) (*Bootstrap, error) {
 		}},
 		{"start-kubernetes-service-cidr-controller", b.startServiceCIDR},
 		{"start-cluster-authentication-info-controller", b.startTrust},
+		{"start-legacy-token-tracking-controller", b.startTokenTracking},
 	}
 	return b, nil
 }

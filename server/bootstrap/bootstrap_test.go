@@ -66,6 +66,7 @@ func TestFirstStart(t *testing.T) {
 	s.bootstrap.Start()
 	awaitEndpoints(t, s, "192.0.2.1")
 	awaitReadyCIDR(t, s)
+	awaitTokenTracking(t, s)
 }
 
 // A start that finds everything in place writes nothing but its lease.
@@ -74,6 +75,7 @@ func TestLaterStart(t *testing.T) {
 	first := newServer(t, endpoint, "192.0.2.1")
 	first.run(t)
 	awaitReadyCIDR(t, first)
+	awaitTokenTracking(t, first)
 	before := revision(t, first)
 	first.stop()
 
@@ -261,6 +263,18 @@ func awaitReadyCIDR(t *testing.T, s *testServer) {
 	await(t, w, func(c *networkingv1.ServiceCIDR) bool {
 		return apimeta.IsStatusConditionTrue(c.Status.Conditions, networkingv1.ServiceCIDRConditionReady)
 	}, func() { t.Fatal("the default range of service addresses is not ready") })
+}
+
+// awaitTokenTracking waits until the cluster says since when uses of tokens are
+// noted.
+func awaitTokenTracking(t *testing.T, s *testServer) {
+	t.Helper()
+	w, err := s.client.CoreV1().ConfigMaps("kube-system").Watch(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=kube-apiserver-legacy-service-account-token-tracking"})
+	must(t, err)
+	await(t, w, func(c *corev1.ConfigMap) bool {
+		_, err := time.Parse(time.DateOnly, c.Data["since"])
+		return err == nil
+	}, func() { t.Fatal("nobody notes uses of tokens") })
 }
 
 // await reads events until one has the object as it should be.
