@@ -24,6 +24,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/howdah/howdah/controllers/owned"
+	pods "github.com/howdah/howdah/controllers/pod"
 	"github.com/howdah/howdah/controllers/reconcile"
 )
 
@@ -47,9 +48,10 @@ type controller struct {
 	clock   clock.PassiveClock
 	queue   *reconcile.Queue[key]
 
-	mu        sync.Mutex
-	sentenced map[types.NamespacedName]types.UID // pods that will be deleted unless something changes
-	evicted   map[types.UID]int64                // pods deleted because of a rule, by its UID
+	sentences pods.Sentences
+
+	mu      sync.Mutex
+	evicted map[types.UID]int64 // pods deleted because of a rule, by its UID
 }
 
 // Setup is the device-taint-eviction-controller.
@@ -61,7 +63,7 @@ func Setup(workers int) reconcile.Setup {
 		x := &controller{
 			client: c.Client, pods: pods.Lister(), claims: claims.Lister(), claimed: claims.Informer(), slices: slices.Informer(), rules: rules.Lister(),
 			events: c.Recorder(names.DeviceTaintEvictionController), clock: c.Clock,
-			sentenced: map[types.NamespacedName]types.UID{}, evicted: map[types.UID]int64{},
+			evicted: map[types.UID]int64{},
 		}
 		if err := errors.Join(
 			owned.AddIndex(claims.Informer(), byPool, claimPools),
@@ -129,7 +131,7 @@ func (x *controller) podUpdated(before, after *corev1.Pod) {
 	}
 }
 
-func (x *controller) podGone(pod *corev1.Pod) { x.acquit(nameOf(pod)) }
+func (x *controller) podGone(pod *corev1.Pod) { x.sentences.Lift(nameOf(pod)) }
 
 // claimChanged has the pods looked at that reserved the claim.
 func (x *controller) claimChanged(claim *resourceapi.ResourceClaim) {

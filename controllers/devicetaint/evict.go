@@ -16,7 +16,6 @@ import (
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
 
 	pods "github.com/howdah/howdah/controllers/pod"
-	"github.com/howdah/howdah/controllers/reconcile"
 )
 
 // current are the slices of a pool's newest generation; the others are outdated.
@@ -115,7 +114,7 @@ func (x *controller) sentence(pod *corev1.Pod, rules []*resourceapi.DeviceTaintR
 func (x *controller) syncPod(ctx context.Context, name types.NamespacedName) error {
 	pod, err := x.pods.Pods(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) {
-		x.acquit(name)
+		x.sentences.Lift(name)
 		return nil
 	}
 	if err != nil {
@@ -127,14 +126,12 @@ func (x *controller) syncPod(ctx context.Context, name types.NamespacedName) err
 	}
 	when, because := x.sentence(pod, rules)
 	if when.IsZero() || pod.DeletionTimestamp != nil {
-		if x.acquit(name) == pod.UID && pod.DeletionTimestamp == nil {
+		if x.sentences.Lift(name) == pod.UID && pod.DeletionTimestamp == nil {
 			x.events.Event(pod, corev1.EventTypeNormal, "DeviceTaintManagerEviction", "Cancelling deletion")
 		}
 		return nil
 	}
-	x.mu.Lock()
-	x.sentenced[name] = pod.UID
-	x.mu.Unlock()
+	x.sentences.Pass(pod, x.clock.Now())
 	defer func() {
 		for _, rule := range rules {
 			if because[rule.UID] {
@@ -150,7 +147,7 @@ func (x *controller) syncPod(ctx context.Context, name types.NamespacedName) err
 	if err != nil {
 		return err
 	}
-	x.acquit(name)
+	x.sentences.Lift(name)
 	if deleted {
 		deletions.Inc()
 		latency.Observe(x.clock.Since(when).Seconds())
@@ -178,21 +175,7 @@ func (x *controller) evict(ctx context.Context, pod *corev1.Pod) (bool, error) {
 		return false, nil
 	}
 	x.events.Event(pod, corev1.EventTypeNormal, "DeviceTaintManagerEviction", "Marking for deletion")
-	condition := pods.Disrupted(live, "DeletionByDeviceTaintManager", "Device Taint manager: deleting due to NoExecute taint", metav1.NewTime(x.clock.Now()))
-	if err := pods.PatchStatus(ctx, x.client, live, "", condition); err != nil {
-		return false, reconcile.IgnoreNotFound(err)
-	}
-	err = x.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(pod.UID))})
-	return err == nil, reconcile.IgnoreNotFound(err)
-}
-
-// acquit forgets a sentence; it returns whose it was, or "".
-func (x *controller) acquit(name types.NamespacedName) types.UID {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	uid := x.sentenced[name]
-	delete(x.sentenced, name)
-	return uid
+	return pods.Evict(ctx, x.client, live, "DeletionByDeviceTaintManager", "Device Taint manager: deleting due to NoExecute taint", x.clock.Now())
 }
 
 var (

@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
@@ -35,14 +34,7 @@ type controller struct {
 	clock  clock.PassiveClock
 	queue  *reconcile.Queue[types.NamespacedName]
 
-	mu    sync.Mutex
-	since map[types.NamespacedName]sentence
-}
-
-// A sentence is a pod's that will be deleted unless its node recovers.
-type sentence struct {
-	uid   types.UID
-	since time.Time
+	sentences pods.Sentences
 }
 
 // Setup is the taint-eviction-controller.
@@ -51,7 +43,7 @@ func Setup(c *reconcile.Controller) error {
 	podInformer, nodeInformer := c.Informers.Core().V1().Pods(), c.Informers.Core().V1().Nodes()
 	x := &controller{
 		client: c.Client, pods: podInformer.Lister(), nodes: nodeInformer.Lister(),
-		events: c.Recorder("taint-eviction-controller"), clock: c.Clock, since: map[types.NamespacedName]sentence{},
+		events: c.Recorder("taint-eviction-controller"), clock: c.Clock,
 	}
 	of, err := pods.ByNode(podInformer.Informer())
 	if err != nil {
@@ -138,7 +130,7 @@ func tolerance(taints []corev1.Taint, tolerations []corev1.Toleration) (stay tim
 func (x *controller) sync(ctx context.Context, name types.NamespacedName) error {
 	pod, err := x.pods.Pods(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) {
-		x.acquit(name)
+		x.sentences.Lift(name)
 		return nil
 	}
 	if err != nil {
@@ -153,50 +145,26 @@ func (x *controller) sync(ctx context.Context, name types.NamespacedName) error 
 	}
 	stay, forever := tolerance(taints, pod.Spec.Tolerations)
 	if len(taints) == 0 || forever || pod.DeletionTimestamp != nil {
-		if x.acquit(name) && pod.DeletionTimestamp == nil {
+		if x.sentences.Lift(name) == pod.UID && pod.DeletionTimestamp == nil {
 			x.events.Eventf(pod, corev1.EventTypeNormal, "TaintManagerEviction", "Cancelling deletion of Pod %s", name)
 		}
 		return nil
 	}
 	now := x.clock.Now()
-	began := x.sentenced(name, pod.UID, now)
+	began := x.sentences.Pass(pod, now)
 	if left := began.Add(stay).Sub(now); left > 0 {
 		x.queue.AddAfter(name, left)
 		return nil
 	}
 	x.events.Eventf(pod, corev1.EventTypeNormal, "TaintManagerEviction", "Marking for deletion Pod %s", name)
-	condition := pods.Disrupted(pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", metav1.NewTime(now))
-	if err := pods.PatchStatus(ctx, x.client, pod, "", condition); err != nil {
-		return reconcile.IgnoreNotFound(err)
+	evicted, err := pods.Evict(ctx, x.client, pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", now)
+	if err != nil || !evicted {
+		return err
 	}
-	err = x.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}})
-	if err != nil {
-		return reconcile.IgnoreNotFound(err)
-	}
-	x.acquit(name)
+	x.sentences.Lift(name)
 	deletions.Inc()
 	latency.Observe(x.clock.Since(began.Add(stay)).Seconds())
 	return nil
-}
-
-// sentenced says since when the pod is to be deleted.
-func (x *controller) sentenced(name types.NamespacedName, uid types.UID, now time.Time) time.Time {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if s, ok := x.since[name]; ok && s.uid == uid {
-		return s.since
-	}
-	x.since[name] = sentence{uid, now}
-	return now
-}
-
-// acquit forgets a sentence; it says whether there was one.
-func (x *controller) acquit(name types.NamespacedName) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	_, was := x.since[name]
-	delete(x.since, name)
-	return was
 }
 
 var (
