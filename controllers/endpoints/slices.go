@@ -161,7 +161,7 @@ func (x *sliceController) sync(_ context.Context, key cache.ObjectName) error {
 	trigger := x.triggers.ComputeEndpointLastChangeTriggerTime(key.Namespace, service, pods)
 	if err := x.reconciler.Reconcile(x.log, service, pods, existing, trigger); err != nil {
 		metrics.EndpointSliceSyncs.WithLabelValues("error").Inc()
-		x.events.Eventf(service, corev1.EventTypeWarning, "FailedToUpdateEndpointSlices", "Error updating Endpoint Slices for Service %s/%s: %v", key.Namespace, key.Name, err)
+		x.events.Eventf(service, corev1.EventTypeWarning, "FailedToUpdateEndpointSlices", "Error updating Endpoint Slices for Service %s/%s: %v", key.Namespace, key.Name, reconcile.Brief(err))
 		return err
 	}
 	metrics.EndpointSliceSyncs.WithLabelValues("success").Inc()
