@@ -13,6 +13,7 @@ import (
 )
 
 func TestVolumesAreAttached(t *testing.T) {
+	before := counters(t)
 	c := start(t, nil, append([]string{"attachdetach"}, binding...)...)
 	ns := c.namespace("data")
 	await(c, c.client.CoreV1().ServiceAccounts(ns), "default", func(*corev1.ServiceAccount) bool { return true })
@@ -130,6 +131,13 @@ func TestVolumesAreAttached(t *testing.T) {
 	reports("node-1")
 	if left := must(attachments.List(c.ctx, metav1.ListOptions{}))(t); len(left.Items) != 0 {
 		t.Errorf("attachments are left: %+v", left.Items)
+	}
+	for series, want := range map[string]float64{
+		"storage_operation_duration_seconds false volume_attach fail-unknown kubernetes.io/csi:csi.example.org": 1,
+		"storage_operation_duration_seconds false volume_attach success kubernetes.io/csi:csi.example.org":      2,
+		"storage_operation_duration_seconds false volume_detach success kubernetes.io/csi:csi.example.org":      2,
+	} {
+		c.awaitCount(before, series, want)
 	}
 }
 

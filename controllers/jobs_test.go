@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -132,8 +133,8 @@ func TestJobs(t *testing.T) {
 	}
 }
 
-// counters are the process's counters, by their names and the values of their
-// labels.
+// counters are the process's counters, and how much its histograms have seen, by
+// their names and the values of their labels.
 func counters(t *testing.T) map[string]float64 {
 	t.Helper()
 	out := map[string]float64{}
@@ -143,8 +144,21 @@ func counters(t *testing.T) map[string]float64 {
 			for _, label := range metric.GetLabel() {
 				series += " " + label.GetValue()
 			}
-			out[series] = metric.GetCounter().GetValue()
+			out[series] = metric.GetCounter().GetValue() + float64(metric.GetHistogram().GetSampleCount())
 		}
 	}
 	return out
+}
+
+// awaitCount waits until a series of [counters] has grown by so much: things are
+// counted a moment after what ends them can be seen.
+func (c *cluster) awaitCount(before map[string]float64, series string, want float64) {
+	c.Helper()
+	for counters(c.T)[series]-before[series] != want {
+		select {
+		case <-c.ctx.Done():
+			c.Fatalf("%s grew by %v, not %v", series, counters(c.T)[series]-before[series], want)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }

@@ -199,6 +199,7 @@ func TestVolumesAreReclaimed(t *testing.T) {
 }
 
 func TestVolumesAreProvisioned(t *testing.T) {
+	before := counters(t)
 	c := start(t, nil, binding...)
 	ns := c.namespace("data")
 	claims := c.client.CoreV1().PersistentVolumeClaims(ns)
@@ -225,6 +226,20 @@ func TestVolumesAreProvisioned(t *testing.T) {
 		v.Spec.ClaimRef = &corev1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: ns, Name: "early", UID: early.UID}
 	})
 	c.awaitClaim(ns, "early", corev1.ClaimBound)
+	// And again, when the claim is gone.
+	if err := claims.Delete(c.ctx, "early", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	volumes := c.client.CoreV1().PersistentVolumes()
+	c.awaitVolume("pvc-"+string(early.UID), corev1.VolumeReleased)
+	must(volumes.Patch(c.ctx, "pvc-"+string(early.UID), types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}))(t)
+	if err := volumes.Delete(c.ctx, "pvc-"+string(early.UID), metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	awaitGone(c, volumes, "pvc-"+string(early.UID))
+	for _, operation := range []string{"provision", "delete"} {
+		c.awaitCount(before, "volume_operation_total_seconds "+operation+" csi.example.org", 1)
+	}
 
 	// Classes that wait for a pod and its node.
 	c.class("local", "csi.example.org", storagev1.VolumeBindingWaitForFirstConsumer, "false")

@@ -49,6 +49,7 @@ type controller struct {
 	pvs         cache.SharedIndexInformer
 	attachments cache.SharedIndexInformer
 	ledger      *ledger
+	operations  *claim.Operations // by the names of attachments
 	tracker     freshness.Tracker
 	volumeQueue *reconcile.Queue[string]
 	nodeQueue   *reconcile.Queue[string]
@@ -64,13 +65,14 @@ type Options struct {
 // Setup is the persistentvolume-attach-detach-controller.
 func Setup(o Options) reconcile.Setup {
 	return func(c *reconcile.Controller) error {
-		register()
 		core, storage := c.Informers.Core().V1(), c.Informers.Storage().V1()
 		x := &controller{
 			resolver: resolver{core.PersistentVolumeClaims().Lister(), core.PersistentVolumes().Lister(), storage.CSIDrivers().Lister()},
 			client:   c.Client, clock: c.Clock, events: c.Recorder("attachdetach-controller"), patient: o.Patient, nodes: core.Nodes().Lister(),
 			pods: core.Pods().Informer(), pvs: core.PersistentVolumes().Informer(), attachments: storage.VolumeAttachments().Informer(), ledger: newLedger(),
+			operations: claim.NewOperations(c.Clock),
 		}
+		x.measure(c)
 		var err error
 		if x.podsOn, err = pod.ByNode(x.pods); err != nil {
 			return err
@@ -103,6 +105,7 @@ func Setup(o Options) reconcile.Setup {
 					x.seeAttachment(attachment)
 				},
 				Delete: func(attachment *storagev1.VolumeAttachment) {
+					x.ended(attachment.Name, succeeded)
 					x.seeAttachment(attachment)
 					x.ledger.forget(attachment.Name)
 				},

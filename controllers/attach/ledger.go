@@ -82,6 +82,16 @@ func (l *ledger) plainOf(node string) []string {
 	return keys(l.plain[node])
 }
 
+// plainVolumes are those of all nodes.
+func (l *ledger) plainVolumes() (names []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, volumes := range l.plain {
+		names = append(names, keys(volumes)...)
+	}
+	return names
+}
+
 // plainNodes are the nodes that have a volume that needs no attachment.
 func (l *ledger) plainNodes(volume string) (nodes []string) {
 	l.mu.Lock()
@@ -125,13 +135,10 @@ func (l *ledger) attachmentsOf(volume string) []string {
 
 // known are all volumes that some node has.
 func (l *ledger) known() []string {
+	plain := l.plainVolumes()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	out := keys(l.attachments)
-	for _, volumes := range l.plain {
-		out = append(out, keys(volumes)...)
-	}
-	return out
+	return append(plain, keys(l.attachments)...)
 }
 
 // tell notes who waits for a volume, and returns those who weren't told.

@@ -10,7 +10,9 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	translation "k8s.io/csi-translation-lib"
 
+	"github.com/howdah/howdah/controllers/claim"
 	"github.com/howdah/howdah/controllers/owned"
 )
 
@@ -131,7 +133,13 @@ func names(attached []corev1.AttachedVolume) []corev1.UniqueVolumeName {
 // the attachment's events tell.
 func (x *controller) detach(ctx context.Context, node, volume string) error {
 	if driver, handle, ok := parseCSI(volume); ok {
-		err := x.client.StorageV1().VolumeAttachments().Delete(ctx, attachmentName(driver, handle, node), metav1.DeleteOptions{})
+		name := attachmentName(driver, handle, node)
+		x.operations.Ended(name) // it may still be attaching
+		x.operations.Begin(name, claim.Operation{Plugin: plugin(volume), Name: detaching, Migrated: x.migrated(name)})
+		err := x.client.StorageV1().VolumeAttachments().Delete(ctx, name, metav1.DeleteOptions{})
+		if err != nil {
+			x.operations.Ended(name)
+		}
 		if err != nil && !apierrors.IsNotFound(err) {
 			return err
 		}
@@ -141,4 +149,23 @@ func (x *controller) detach(ctx context.Context, node, volume string) error {
 	}
 	x.ledger.withdraw(node, volume)
 	return nil
+}
+
+// migrated is whether an attachment is of a volume that an in-tree plugin attached
+// once.
+func (x *controller) migrated(attachment string) bool {
+	cached, ok, err := x.attachments.GetStore().GetByKey(attachment)
+	if err != nil || !ok {
+		return false
+	}
+	found, ok := cached.(*storagev1.VolumeAttachment)
+	if !ok {
+		return false
+	}
+	source := found.Spec.Source
+	if source.PersistentVolumeName == nil {
+		return source.InlineVolumeSpec != nil
+	}
+	pv, err := x.volumes.Get(*source.PersistentVolumeName)
+	return err == nil && translation.New().IsPVMigratable(pv)
 }

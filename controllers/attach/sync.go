@@ -160,6 +160,7 @@ func (x *controller) attach(ctx context.Context, key cache.ObjectName, v *volume
 		}
 		return err
 	}
+	x.operations.Begin(written.Name, claim.Operation{Plugin: plugin(v.name), Name: attaching, Migrated: v.csi.migrated})
 	x.ledger.learn(written.Name, v.name)
 	x.tracker.Wrote(key, x.attachments.GetStore(), written)
 	return nil
@@ -168,10 +169,15 @@ func (x *controller) attach(ctx context.Context, key cache.ObjectName, v *volume
 // tellProgress tells pods of what the driver says about their volume.
 func (x *controller) tellProgress(before, attachment *storagev1.VolumeAttachment) {
 	was, is := before.Status, attachment.Status
-	attached := is.Attached && !was.Attached
-	failed := is.AttachError != nil && (was.AttachError == nil || was.AttachError.Message != is.AttachError.Message || !was.AttachError.Time.Equal(&is.AttachError.Time))
+	attached, refused := is.Attached && !was.Attached, failedAgain(was.AttachError, is.AttachError)
+	switch {
+	case attached:
+		x.ended(attachment.Name, succeeded)
+	case refused || failedAgain(was.DetachError, is.DetachError):
+		x.ended(attachment.Name, failed)
+	}
 	name, ok := x.nameOf(attachment)
-	if !ok || !attached && !failed {
+	if !ok || !attached && !refused {
 		return
 	}
 	v, wanted, err := x.wanted(name)
@@ -186,6 +192,11 @@ func (x *controller) tellProgress(before, attachment *storagev1.VolumeAttachment
 	for _, pod := range pods {
 		x.events.Eventf(pod, corev1.EventTypeWarning, "FailedAttachVolume", "AttachVolume.Attach failed for volume %q : %s", v.label, is.AttachError.Message)
 	}
+}
+
+// failedAgain is whether a driver tells of a failure that it didn't tell of before.
+func failedAgain(was, is *storagev1.VolumeError) bool {
+	return is != nil && (was == nil || was.Message != is.Message || !was.Time.Equal(&is.Time))
 }
 
 func (x *controller) tellAttached(label string, pods []*corev1.Pod) {

@@ -30,6 +30,7 @@ type volume struct {
 type csi struct {
 	driver, handle string
 	source         storagev1.VolumeAttachmentSource
+	migrated       bool // an in-tree plugin attached it once
 }
 
 const (
@@ -113,7 +114,9 @@ func (r *resolver) attachable(v *volume) *volume {
 // attached.
 func persistent(pv *corev1.PersistentVolume) *volume {
 	source := storagev1.VolumeAttachmentSource{PersistentVolumeName: &pv.Name}
-	if translator := translation.New(); translator.IsPVMigratable(pv) {
+	translator := translation.New()
+	migrated := translator.IsPVMigratable(pv)
+	if migrated {
 		translated, err := translator.TranslateInTreePVToCSI(klog.Logger{}, pv)
 		if err != nil {
 			return nil
@@ -123,7 +126,7 @@ func persistent(pv *corev1.PersistentVolume) *volume {
 	v := &volume{label: pv.Name, shared: shared(pv.Spec.AccessModes)}
 	switch {
 	case pv.Spec.CSI != nil:
-		v.csi = &csi{pv.Spec.CSI.Driver, pv.Spec.CSI.VolumeHandle, source}
+		v.csi = &csi{pv.Spec.CSI.Driver, pv.Spec.CSI.VolumeHandle, source, migrated}
 		v.name = csiName(v.csi.driver, v.csi.handle)
 	case pv.Spec.ISCSI != nil:
 		v.name = iscsiName(pv.Spec.ISCSI.TargetPortal, pv.Spec.ISCSI.IQN, pv.Spec.ISCSI.Lun)
@@ -152,7 +155,7 @@ func inline(pod *corev1.Pod, v *corev1.Volume) (*volume, error) {
 		}
 		return &volume{
 			name: csiName(pv.Spec.CSI.Driver, pv.Spec.CSI.VolumeHandle), label: pv.Name, shared: shared(pv.Spec.AccessModes),
-			csi: &csi{pv.Spec.CSI.Driver, pv.Spec.CSI.VolumeHandle, storagev1.VolumeAttachmentSource{InlineVolumeSpec: &pv.Spec}},
+			csi: &csi{pv.Spec.CSI.Driver, pv.Spec.CSI.VolumeHandle, storagev1.VolumeAttachmentSource{InlineVolumeSpec: &pv.Spec}, true},
 		}, nil
 	}
 	return nil, nil

@@ -18,6 +18,12 @@ const preResize = "volume.alpha.kubernetes.io/pre-resize-capacity"
 // bind makes volume and claim refer to each other, as far as they don't yet, and
 // says so in their status.
 func (x *controller) bind(ctx context.Context, volume *corev1.PersistentVolume, claim *corev1.PersistentVolumeClaim) error {
+	err := x.tie(ctx, volume, claim)
+	x.ended(string(claim.UID), err)
+	return err
+}
+
+func (x *controller) tie(ctx context.Context, volume *corev1.PersistentVolume, claim *corev1.PersistentVolumeClaim) error {
 	bound, changed, err := volumehelpers.GetBindVolumeToClaim(volume, claim)
 	if err != nil {
 		return err

@@ -55,6 +55,8 @@ type controller struct {
 
 	claimInformer, volumeInformer cache.SharedIndexInformer
 
+	operations *claim.Operations // by the UIDs of claims and volumes
+
 	claims  *latest[*corev1.PersistentVolumeClaim]
 	volumes *latest[*corev1.PersistentVolume]
 
@@ -70,7 +72,8 @@ func Setup(o Options) reconcile.Setup {
 		core, classes := c.Informers.Core().V1(), c.Informers.Storage().V1().StorageClasses()
 		x := &controller{
 			client: c.Client, events: c.Recorder("persistentvolume-controller"), classes: classes.Lister(), provision: o.Provision,
-			pods: core.Pods().Informer(), claimInformer: core.PersistentVolumeClaims().Informer(), volumeInformer: core.PersistentVolumes().Informer(),
+			operations: claim.NewOperations(c.Clock),
+			pods:       core.Pods().Informer(), claimInformer: core.PersistentVolumeClaims().Informer(), volumeInformer: core.PersistentVolumes().Informer(),
 		}
 		x.claims = newLatest[*corev1.PersistentVolumeClaim](x.claimInformer.GetStore())
 		x.volumes = newLatest[*corev1.PersistentVolume](x.volumeInformer.GetStore())
@@ -87,6 +90,7 @@ func Setup(o Options) reconcile.Setup {
 				Add:    x.enqueueClaim,
 				Update: func(_, claim *corev1.PersistentVolumeClaim) { x.enqueueClaim(claim) },
 				Delete: func(claim *corev1.PersistentVolumeClaim) {
+					x.operations.Ended(string(claim.UID)) // nobody waits for a volume any more
 					if claim.Spec.VolumeName != "" {
 						x.volumeQueue.Add(claim.Spec.VolumeName)
 					}
@@ -96,6 +100,7 @@ func Setup(o Options) reconcile.Setup {
 				Add:    x.enqueueVolume,
 				Update: func(_, volume *corev1.PersistentVolume) { x.enqueueVolume(volume) },
 				Delete: func(volume *corev1.PersistentVolume) {
+					x.ended(string(volume.UID), nil)
 					if ref := volume.Spec.ClaimRef; ref != nil {
 						x.claimQueue.Add(cache.ObjectName{Namespace: ref.Namespace, Name: ref.Name})
 					}

@@ -26,9 +26,20 @@ var (
 		Help:           "Total number of failed retroactive StorageClass assignments to persistent volume claim",
 		StabilityLevel: metrics.ALPHA,
 	})
+	durations = metrics.NewHistogramVec(&metrics.HistogramOpts{
+		Name:           "volume_operation_total_seconds",
+		Help:           "Storage operation end to end duration in seconds",
+		Buckets:        []float64{.1, .25, .5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600},
+		StabilityLevel: metrics.BETA,
+	}, []string{"plugin_name", "operation_name"})
+	operationErrors = metrics.NewCounterVec(&metrics.CounterOpts{
+		Name:           "volume_operation_errors_total",
+		Help:           "Total volume operation errors",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"plugin_name", "operation_name"})
 	counting counts
 	register = sync.OnceFunc(func() {
-		legacyregistry.MustRegister(retroactive, retroactiveErrors)
+		legacyregistry.MustRegister(retroactive, retroactiveErrors, durations, operationErrors)
 		legacyregistry.CustomMustRegister(&counting)
 	})
 
@@ -41,6 +52,20 @@ var (
 
 func countDesc(name, help string, labels ...string) *metrics.Desc {
 	return metrics.NewDesc("pv_collector_"+name, help, labels, nil, metrics.ALPHA, "")
+}
+
+// ended counts an operation that a driver did, if it did one: an error is met on
+// the way and tried again.
+func (x *controller) ended(key string, err error) {
+	if err != nil {
+		if op, runs := x.operations.Running(key); runs {
+			operationErrors.WithLabelValues(op.Plugin, op.Name).Inc()
+		}
+		return
+	}
+	if op, took, ran := x.operations.Ended(key); ran {
+		durations.WithLabelValues(op.Plugin, op.Name).Observe(took.Seconds())
+	}
 }
 
 // counts counts volumes and claims when metrics are read, while the controller

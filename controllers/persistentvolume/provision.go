@@ -34,12 +34,14 @@ func (x *controller) askForVolume(ctx context.Context, claim *corev1.PersistentV
 		fail(err.Error())
 		return nil
 	}
-	changed := claim.DeepCopy()
+	uid, changed := string(claim.UID), claim.DeepCopy()
+	x.operations.Begin(uid, claims.Operation{Plugin: provisioner, Name: "provision"})
 	if claim.Annotations[volumehelpers.AnnStorageProvisioner] != provisioner {
 		metav1.SetMetaDataAnnotation(&changed.ObjectMeta, volumehelpers.AnnBetaStorageProvisioner, provisioner)
 		metav1.SetMetaDataAnnotation(&changed.ObjectMeta, volumehelpers.AnnStorageProvisioner, provisioner)
 		changed.Annotations = migrationMark(changed.Annotations, provisioner)
 		if claim, err = x.writeClaim(ctx, changed); err != nil {
+			x.ended(uid, err)
 			fail(fmt.Sprintf("Error saving claim: %v", err))
 			return err
 		}

@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 	volumehelpers "k8s.io/component-helpers/storage/volume"
+
+	claims "github.com/howdah/howdah/controllers/claim"
 )
 
 func (x *controller) syncVolume(ctx context.Context, name string) error {
@@ -73,13 +75,16 @@ func (x *controller) claimOf(ctx context.Context, volume *corev1.PersistentVolum
 
 // release says that a volume's claim is gone and does what its policy asks.
 func (x *controller) release(ctx context.Context, volume *corev1.PersistentVolume) error {
+	reason, message := unreclaimable(volume)
+	if reason == "" && volume.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete {
+		x.operations.Begin(string(volume.UID), claims.Operation{Plugin: deleter(volume), Name: "delete"})
+	}
 	if volume.Status.Phase != corev1.VolumeReleased && volume.Status.Phase != corev1.VolumeFailed {
 		var err error
 		if volume, err = x.setVolumePhase(ctx, volume, corev1.VolumeReleased, ""); err != nil {
 			return err
 		}
 	}
-	reason, message := unreclaimable(volume)
 	if reason == "" || volume.Status.Phase == corev1.VolumeFailed {
 		return nil
 	}
@@ -89,6 +94,17 @@ func (x *controller) release(ctx context.Context, volume *corev1.PersistentVolum
 	}
 	x.events.Event(failed, corev1.EventTypeWarning, reason, message)
 	return nil
+}
+
+// deleter is the driver that deletes a volume.
+func deleter(volume *corev1.PersistentVolume) string {
+	if driver := volume.Annotations[volumehelpers.AnnMigratedTo]; driver != "" {
+		return driver
+	}
+	if provisioner := volume.Annotations[volumehelpers.AnnDynamicallyProvisioned]; provisioner != "" || volume.Spec.CSI == nil {
+		return provisioner
+	}
+	return volume.Spec.CSI.Driver
 }
 
 // unreclaimable says why nobody does what a released volume's policy asks; "":
