@@ -8,15 +8,10 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/record"
 	"k8s.io/utils/clock"
 
 	"github.com/howdah/howdah/server/component"
@@ -44,14 +39,11 @@ type Controller struct {
 	Given
 	name     string
 	handlers []registration
+	needed   []cache.DoneChecker
 	loops    []func(context.Context)
 	ends     []func() // what to undo, last first
-
-	events struct {
-		once        sync.Once
-		broadcaster record.EventBroadcaster
-	}
-	fail context.CancelCauseFunc
+	events   events
+	fail     context.CancelCauseFunc
 }
 
 type registration struct {
@@ -76,9 +68,7 @@ func (c *Controller) Handle(informer cache.SharedIndexInformer, handler cache.Re
 // Need makes loops and workers wait until the informer is filled.
 func (c *Controller) Need(informers ...cache.SharedIndexInformer) error {
 	for _, informer := range informers {
-		if err := c.Handle(informer, cache.ResourceEventHandlerFuncs{}); err != nil {
-			return err
-		}
+		c.needed = append(c.needed, informer.HasSyncedChecker())
 	}
 	return nil
 }
@@ -107,21 +97,6 @@ func (c *Controller) Every(interval time.Duration, run func(context.Context)) {
 // OnEnd runs a function when this life ends, after all loops have returned.
 func (c *Controller) OnEnd(undo func()) { c.ends = append(c.ends, undo) }
 
-// Recorder writes events of a source component with the controller's identity.
-func (c *Controller) Recorder(component string) record.EventRecorder {
-	return c.RecorderFor(scheme.Scheme, component)
-}
-
-// RecorderFor is Recorder for objects of another scheme.
-func (c *Controller) RecorderFor(objects *runtime.Scheme, component string) record.EventRecorder {
-	c.events.once.Do(func() {
-		c.events.broadcaster = record.NewBroadcaster()
-		c.events.broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: c.Client.CoreV1().Events("")})
-		c.OnEnd(c.events.broadcaster.Shutdown)
-	})
-	return c.events.broadcaster.NewRecorder(objects, corev1.EventSource{Component: component})
-}
-
 // live sets the controller up and runs it until ctx ends or something panics,
 // whose error it returns.
 func (c *Controller) live(ctx context.Context, setup Setup) (err error) {
@@ -131,6 +106,7 @@ func (c *Controller) live(ctx context.Context, setup Setup) (err error) {
 		for _, r := range c.handlers {
 			_ = r.informer.RemoveEventHandler(r.handle) // fails only for handlers of other informers
 		}
+		c.events.end()
 		for i := len(c.ends) - 1; i >= 0; i-- {
 			c.ends[i]()
 		}
@@ -143,7 +119,7 @@ func (c *Controller) live(ctx context.Context, setup Setup) (err error) {
 		return context.Cause(ctx)
 	}
 	c.Informers.Run()
-	synced := make([]cache.DoneChecker, 0, len(c.handlers))
+	synced := c.needed
 	for _, r := range c.handlers {
 		synced = append(synced, r.handle.HasSyncedChecker())
 	}

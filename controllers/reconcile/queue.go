@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"log/slog"
+	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/util/workqueue"
@@ -28,23 +29,32 @@ func NewQueueWithLimiter[K comparable](c *Controller, name string, workers int, 
 	q := &Queue[K]{workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[K]{Name: name, Clock: c.Clock})}
 	c.OnEnd(q.ShutDown)
 	c.Loop(func(ctx context.Context) {
-		<-ctx.Done()
-		q.ShutDown() // wakes the workers
+		defer context.AfterFunc(ctx, q.ShutDown)() // which wakes the loop
+		q.serve(ctx, c, workers, work)
 	})
-	for range workers {
-		c.Loop(func(ctx context.Context) {
-			for q.next(ctx, c, work) {
-			}
-		})
-	}
 	return q
 }
 
-func (q *Queue[K]) next(ctx context.Context, c *Controller, work func(context.Context, K) error) bool {
-	key, shut := q.Get()
-	if shut || ctx.Err() != nil {
-		return false
+// serve has workers work on keys until the queue is shut. There are as many as
+// there is work for: an idle one would cost its stack.
+func (q *Queue[K]) serve(ctx context.Context, c *Controller, workers int, work func(context.Context, K) error) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	free := make(chan struct{}, workers)
+	for {
+		free <- struct{}{}
+		key, shut := q.Get()
+		if shut || ctx.Err() != nil {
+			return
+		}
+		running.Go(func() {
+			defer func() { <-free }()
+			c.Guard(func() { q.work(ctx, c, key, work) })
+		})
 	}
+}
+
+func (q *Queue[K]) work(ctx context.Context, c *Controller, key K, work func(context.Context, K) error) {
 	defer q.Done(key)
 	err := work(ctx, key)
 	switch {
@@ -57,8 +67,7 @@ func (q *Queue[K]) next(ctx context.Context, c *Controller, work func(context.Co
 		if apierrors.IsConflict(err) {
 			level = slog.LevelDebug
 		}
-		c.Log.Log(ctx, level, "failed, trying again", "controller", c.name, "key", key, "err", err)
+		c.Log.Log(ctx, level, "failed, trying again", "controller", c.name, "key", key, "err", Brief(err))
 		q.AddRateLimited(key)
 	}
-	return true
 }
