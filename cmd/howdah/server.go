@@ -66,6 +66,7 @@ func serve(command *cobra.Command, options server.Options) error {
 	options.Logger.Info("ready", "port", s.Port(), "kubeconfig", kubeconfig)
 	fmt.Fprintf(command.OutOrStdout(), "Howdah is ready on port %d. Use it with\n\n  export KUBECONFIG=%s\n\n", s.Port(), kubeconfig)
 
+	defer settle(options.Logger)()
 	var failure error
 	select {
 	case <-ctx.Done():
