@@ -41,6 +41,14 @@ func TestClusterRolesAggregate(t *testing.T) {
 	await(c, roles, "admin", func(role *rbacv1.ClusterRole) bool { return !has(role) })
 }
 
+// certificateRequest is one in PEM, with its key.
+func certificateRequest(t *testing.T, subject pkix.Name) ([]byte, *ecdsa.PrivateKey) {
+	t.Helper()
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	der := must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: subject}, key))(t)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), key
+}
+
 // TestKubeletJoins is how a kubelet gets its certificate: a bootstrapper may ask
 // for it, the request is approved and signed, and the certificate works.
 func TestKubeletJoins(t *testing.T) {
@@ -54,15 +62,12 @@ func TestKubeletJoins(t *testing.T) {
 			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:bootstrappers"}},
 		}, metav1.CreateOptions{}))(t)
 	}
-	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
-	der := must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		Subject: pkix.Name{CommonName: "system:node:a", Organization: []string{"system:nodes"}},
-	}, key))(t)
+	request, key := certificateRequest(t, pkix.Name{CommonName: "system:node:a", Organization: []string{"system:nodes"}})
 	ask := func(config *rest.Config, signer string) *certificatesv1.CertificateSigningRequest {
 		return must(must(kubernetes.NewForConfig(config))(t).CertificatesV1().CertificateSigningRequests().Create(c.ctx, &certificatesv1.CertificateSigningRequest{
 			ObjectMeta: metav1.ObjectMeta{GenerateName: "csr-"},
 			Spec: certificatesv1.CertificateSigningRequestSpec{
-				SignerName: signer, Request: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}),
+				SignerName: signer, Request: request,
 				Usages: []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageClientAuth},
 			},
 		}, metav1.CreateOptions{}))(t)

@@ -2,8 +2,13 @@ package controllers_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"io"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +17,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+	serveroptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -21,7 +28,7 @@ import (
 )
 
 // testTimeout bounds each test against a server.
-const testTimeout = time.Minute
+const testTimeout = 3 * time.Minute
 
 // A cluster is a real server in which controllers work.
 type cluster struct {
@@ -52,7 +59,7 @@ func startScheduling(t *testing.T, config string, change func(*controllers.Optio
 		change(options)
 	}
 	s, err := server.New(server.Options{
-		DataDir: t.TempDir(), BindAddress: net.IPv4(127, 0, 0, 1), Controllers: options, SchedulerConfig: config,
+		DataDir: t.TempDir(), BindAddress: net.IPv4(127, 0, 0, 1), Controllers: options, SchedulerConfig: config, Audit: ownRights(t),
 		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
@@ -74,6 +81,41 @@ func startScheduling(t *testing.T, config string, change func(*controllers.Optio
 	}
 	access.QPS = -1
 	return &cluster{T: t, ctx: ctx, config: access, client: must(kubernetes.NewForConfig(access))(t)}
+}
+
+// ownRights are the options of an audit log of what the control plane does. When
+// the test ends and the log is complete, none of its identities, of which each
+// controller has its own, may have been forbidden anything.
+func ownRights(t *testing.T) *serveroptions.AuditOptions {
+	t.Helper()
+	dir := t.TempDir()
+	o := serveroptions.NewAuditOptions()
+	o.PolicyFile, o.LogOptions.Path = filepath.Join(dir, "policy.yaml"), filepath.Join(dir, "audit.log")
+	policy := "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n"
+	if err := os.WriteFile(o.PolicyFile, []byte(policy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		log := must(os.Open(o.LogOptions.Path))(t)
+		defer log.Close()
+		for lines := json.NewDecoder(log); ; {
+			var e auditv1.Event
+			if err := lines.Decode(&e); errors.Is(err, io.EOF) {
+				return
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			who := e.User.Username
+			if e.ImpersonatedUser != nil {
+				who = e.ImpersonatedUser.Username
+			}
+			controlPlane := strings.HasPrefix(who, "system:kube-") || strings.HasPrefix(who, "system:serviceaccount:kube-system:")
+			if controlPlane && e.Annotations["authorization.k8s.io/decision"] == "forbid" {
+				t.Errorf("%s may not %s %s", who, e.Verb, e.RequestURI)
+			}
+		}
+	})
+	return o
 }
 
 func must[T any](value T, err error) func(testing.TB) T {

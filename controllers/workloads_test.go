@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -21,21 +22,27 @@ import (
 
 // workers is what runs pods in these tests: it binds each to a node, makes it
 // what image asks for ("ready", "broken", "done", "failed") and ends those that
-// are deleted. It keeps the extremes of how many pods there were.
+// are deleted. It keeps account of how many pods there were.
 type workers struct {
-	c  *cluster
-	mu sync.Mutex
-	// Of the pods that are not being deleted and not at their end.
-	pods map[types.UID]*corev1.Pod
-	most int
-	// least counts ready pods, from the moment watched is called.
-	least   int
-	watched bool
+	c     *cluster
+	mu    sync.Mutex
+	pods  map[types.UID]*corev1.Pod // those that are not being deleted and not at their end
+	spans []*span
+	// Of indexed Jobs: the pod of each index that runs or has succeeded.
+	indexes map[string]types.UID
+	twice   []string
+}
+
+// A span is how many pods of an app there were at most, and ready ones at least.
+type span struct {
+	w           *workers
+	app         string
+	most, least int
 }
 
 func (c *cluster) workers() *workers {
 	c.Helper()
-	w := &workers{c: c, pods: map[types.UID]*corev1.Pod{}}
+	w := &workers{c: c, pods: map[types.UID]*corev1.Pod{}, indexes: map[string]types.UID{}}
 	factory := informers.NewSharedInformerFactory(c.client, 0)
 	must(factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { w.see(o.(*corev1.Pod)) },
@@ -97,39 +104,74 @@ func target(p *corev1.Pod) string {
 func (w *workers) count(p *corev1.Pod, gone bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if gone || p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+	gone = gone || p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodFailed
+	if index := p.Annotations[batchv1.JobCompletionIndexAnnotation]; index != "" {
+		key := p.Labels["app"] + " " + index
+		switch other, taken := w.indexes[key]; {
+		case gone && other == p.UID:
+			delete(w.indexes, key)
+		case !gone && taken && other != p.UID:
+			w.twice = append(w.twice, key)
+		case !gone:
+			w.indexes[key] = p.UID
+		}
+	}
+	if gone || p.Status.Phase == corev1.PodSucceeded {
 		delete(w.pods, p.UID)
 	} else {
 		w.pods[p.UID] = p
 	}
-	w.most = max(w.most, len(w.pods))
-	if w.watched {
-		w.least = min(w.least, w.ready())
+	for _, s := range w.spans {
+		all, ready := w.number(s.app)
+		s.most, s.least = max(s.most, all), min(s.least, ready)
 	}
 }
 
-func (w *workers) ready() (n int) {
+// number is how many pods of an app there are, and how many of them are ready.
+func (w *workers) number(app string) (all, ready int) {
 	for _, p := range w.pods {
+		if p.Labels["app"] != app {
+			continue
+		}
+		all++
 		if slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 		}) {
-			n++
+			ready++
 		}
 	}
-	return n
+	return all, ready
 }
 
-// from starts to keep extremes.
-func (w *workers) from(n int) {
+// from keeps a span of an app that has n pods, all ready.
+func (w *workers) from(app string, n int) *span {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.watched, w.most, w.least = true, n, n
+	s := &span{w, app, n, n}
+	w.spans = append(w.spans, s)
+	return s
 }
 
-func (w *workers) extremes() (most, least int) {
+// within checks that there were at least so many ready pods, and at most so many
+// pods.
+func (s *span) within(least, most int) {
+	s.w.c.Helper()
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if s.least < least || s.most > most {
+		s.w.c.Errorf("%s had %d ready pods at least and %d pods at most, not between %d and %d", s.app, s.least, s.most, least, most)
+	}
+}
+
+// noIndexTwice checks that no index of a Job was run while it ran, or again when
+// it had succeeded.
+func (w *workers) noIndexTwice() {
+	w.c.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.most, w.least
+	if len(w.twice) > 0 {
+		w.c.Errorf("indexes with two pods: %q", w.twice)
+	}
 }
 
 func podTemplate(app, image string) corev1.PodTemplateSpec {
@@ -192,25 +234,21 @@ func TestDeployments(t *testing.T) {
 		t.Errorf("event %+v", e)
 	}
 
-	w.from(6)
+	rollout := w.from("web", 6)
 	image("ready:2")
 	rolled("2")
-	if most, least := w.extremes(); most > 8 || least < 5 {
-		t.Errorf("a rollout of 6 with surge 2 and 1 unavailable had %d pods, and %d ready", most, least)
-	}
+	rollout.within(5, 8)
 
 	// A broken image stops the rollout where the strategy says, and undoing it
 	// takes the old ReplicaSet again.
-	w.from(6)
+	rollout = w.from("web", 6)
 	image("broken:3")
 	await(c, deployments, "web", func(d *appsv1.Deployment) bool {
 		return d.Status.UpdatedReplicas == 3 && d.Status.AvailableReplicas == 5 && d.Status.Replicas == 8
 	})
 	set(`{"metadata":{"annotations":{"deprecated.deployment.rollback.to":"0"}}}`)
 	rolled("4")
-	if most, least := w.extremes(); most > 8 || least < 5 {
-		t.Errorf("a rollout that failed and was undone had %d pods, and %d ready", most, least)
-	}
+	rollout.within(5, 8)
 	c.awaitEvent(ns, "web", "DeploymentRollback")
 
 	// Scaled amid a rollout and while paused.
@@ -231,11 +269,12 @@ func TestDeployments(t *testing.T) {
 
 	// Recreate.
 	set(`{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}`)
-	w.from(4)
+	recreated := w.from("web", 4)
 	image("ready:7")
 	rolled("7")
-	if most, least := w.extremes(); most > 4 || least != 0 {
-		t.Errorf("recreated with %d pods at most, %d at least", most, least)
+	recreated.within(0, 4)
+	if recreated.least != 0 {
+		t.Errorf("recreated with %d pods ready all the time", recreated.least)
 	}
 }
 
