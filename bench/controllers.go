@@ -321,8 +321,14 @@ func idle(ctx context.Context, s *system, l load) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if created, err := populate(ctx, s, l); err != nil || created[0].Figures["errors"] != int64(0) {
-		return nil, fmt.Errorf("could not create what is to idle: %v %w", created, err)
+	created, err := populate(ctx, s, l)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range created {
+		if c.Figures["errors"] != int64(0) {
+			return nil, fmt.Errorf("not all of what is to idle was created: %v", created)
+		}
 	}
 	held, err := holdLeases(ctx, clients, l)
 	if err != nil {
@@ -347,7 +353,7 @@ func idle(ctx context.Context, s *system, l load) ([]result, error) {
 	}
 	for range 3 { // the work of filling dies away
 		if failed := round(); failed > 0 {
-			return nil, fmt.Errorf("%d leases could not be renewed", failed)
+			return nil, fmt.Errorf("%d leases could not be renewed before the measurement", failed)
 		}
 	}
 	used, err := s.cpu()
@@ -361,7 +367,9 @@ func idle(ctx context.Context, s *system, l load) ([]result, error) {
 	began, renewals := time.Now(), 0
 	for time.Since(began) < time.Duration(l.seconds)*time.Second {
 		renewals += l.nodes
-		round()
+		if failed := round(); failed > 0 {
+			return nil, fmt.Errorf("%d leases could not be renewed during the measurement", failed)
+		}
 	}
 	seconds := time.Since(began).Seconds()
 	after, err := s.cpu()

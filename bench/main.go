@@ -68,6 +68,7 @@ var scenarios = []struct {
 	{"roll", "create, roll and delete Deployments of 10 pods (-pods 10000, no scheduler)", roll, true},
 	{"collect", "delete the owner of configmaps (-pods 20000)", collect, true},
 	{"endpoints", "a Service of pods of which one changes (-pods 5000 -nodes 50)", endpoints, true},
+	{"outage", "nodes that fall silent, one after the other, until their pods run elsewhere (-pods 1000 -nodes 20, with a scheduler and --node-monitor-grace-period=10s)", outage, true},
 	{"idle", "nodes that renew their leases, and pods, without other work", idle, true},
 }
 
@@ -86,7 +87,7 @@ func run() error {
 	flag.IntVar(&l.namespaces, "namespaces", 30, "namespaces that the pods are spread over")
 	flag.IntVar(&l.clients, "clients", 64, "concurrent clients")
 	flag.IntVar(&l.operations, "operations", 10000, "operations of get, patch and churn")
-	flag.IntVar(&l.rounds, "rounds", 5, "rounds of list and lease")
+	flag.IntVar(&l.rounds, "rounds", 5, "rounds of list and lease; nodes that die in outage")
 	flag.IntVar(&l.watchers, "watchers", 200, "watchers")
 	flag.IntVar(&l.rate, "rate", 100, "writes a second of the watch scenario")
 	flag.IntVar(&l.seconds, "seconds", 20, "seconds of the watch scenario")

@@ -90,6 +90,7 @@ func deploy(ctx context.Context, s *system, l load) ([]result, error) {
 	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "big"}, Spec: appsv1.DeploymentSpec{
 		Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: template,
 	}}
+	used, _ := s.cpu() // of a peer it may not be known
 	began, failed := time.Now(), error(nil)
 	seen, err := awaitPods(ctx, clients[0], metav1.NamespaceDefault, "work=deploy", l.pods, func(*corev1.Pod) bool { return true }, func() {
 		began = time.Now()
@@ -102,11 +103,17 @@ func deploy(ctx context.Context, s *system, l load) ([]result, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%d of %d pods were created: %w", seen, l.pods, err)
 	}
-	return []result{{
+	r := result{
 		Scenario: fmt.Sprintf("a Deployment's %d pods", l.pods),
 		Headline: fmt.Sprintf("%.0f/s", float64(l.pods)/seconds),
 		Figures:  map[string]any{"seconds": seconds, "per_second": float64(l.pods) / seconds},
-	}}, nil
+	}
+	if after, err := s.cpu(); err == nil {
+		each := (after - used).Seconds() * 1000 / float64(l.pods)
+		r.Headline += fmt.Sprintf(", %.2f ms of CPU each", each)
+		r.Figures["cpu_ms_each"] = each
+	}
+	return []result{r}, nil
 }
 
 // awaitPods watches pods, starts the work, and returns when as many as wanted
