@@ -33,7 +33,7 @@ func TestMetricsServer(t *testing.T) {
 	t.Parallel() // most of the time it waits
 	ctx := testContext(t)
 	address := must(utilnet.ChooseHostInterface())(t)
-	s := newServer(t, "", "--controllers=clusterrole-aggregation-controller", "--scheduler=false")
+	s := newServer(t, "", "--controllers=clusterrole-aggregation-controller,horizontal-pod-autoscaler-controller", "--horizontal-pod-autoscaler-sync-period=1s", "--scheduler=false")
 	client := must(kubernetes.NewForConfig(s.config()))(t)
 	c := &cluster{servers: []*server{s}, environment: map[string]string{"MANIFESTS": moduleDir(t, "sigs.k8s.io/metrics-server", "manifests", "base")}}
 	addMeasured(t, client)
@@ -69,6 +69,7 @@ func TestMetricsServer(t *testing.T) {
 	}
 	measured()
 	phase("serving")
+	phase("autoscale")
 	m.stop()
 	phase("down")
 	m.start()
@@ -113,10 +114,12 @@ func addMeasured(t *testing.T, client kubernetes.Interface) {
 	}, metav1.CreateOptions{}))(t)
 	must(client.CoreV1().ServiceAccounts("default").Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, metav1.CreateOptions{}))(t)
 	pod := must(client.CoreV1().Pods("default").Create(t.Context(), &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "measured"},
+		ObjectMeta: metav1.ObjectMeta{Name: "measured", Labels: map[string]string{"app": "measured"}},
 		Spec:       corev1.PodSpec{NodeName: "measured", Containers: []corev1.Container{{Name: "main", Image: "nginx"}}},
 	}, metav1.CreateOptions{}))(t)
 	pod.Status.Phase = corev1.PodRunning // metrics-server looks at no others
+	pod.Status.StartTime = new(metav1.NewTime(begin))
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(begin)}}
 	must(client.CoreV1().Pods("default").UpdateStatus(t.Context(), pod, metav1.UpdateOptions{}))(t)
 }
 

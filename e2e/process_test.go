@@ -10,6 +10,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -158,7 +159,7 @@ func (e *extremes) seen() (least, most int) {
 // TestProcesses runs the controllers and the scheduler as processes of their own.
 // The controllers' leader is killed in the middle of a rollout, and the next one
 // held up in another until it no longer leads: others go on, and at no time there
-// are fewer or more pods than the Deployment allows.
+// are fewer or more pods than the Deployment allows. No index of a Job runs twice.
 func TestProcesses(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -189,6 +190,16 @@ func TestProcesses(t *testing.T) {
 	}
 	awaitObject(ctx, t, apps, "deployments", "default", "web", &appsv1.Deployment{}, rolled)
 	pods := watchPods(ctx, t, client, "default")
+	// A Job runs all the while.
+	const indexes = 30
+	must(client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "batch"}}, metav1.CreateOptions{}))(t)
+	must(client.BatchV1().Jobs("batch").Create(ctx, &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{Name: "sum"},
+		Spec: batchv1.JobSpec{
+			Completions: new(int32(indexes)), Parallelism: new(int32(2)), CompletionMode: new(batchv1.IndexedCompletion),
+			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "sum", Image: "busybox"}}}},
+		},
+	}, metav1.CreateOptions{}))(t)
 	// hit does something to the leader in the middle of a rollout.
 	hit := func(image, what string, strike func()) {
 		t.Helper()
@@ -212,6 +223,10 @@ func TestProcesses(t *testing.T) {
 	awaitObject(ctx, t, apps, "deployments", "default", "web", &appsv1.Deployment{}, rolled)
 	if least, most := pods.seen(); least < replicas-slack || most > replicas+slack {
 		t.Errorf("there were %d ready pods at least, and %d pods at most", least, most)
+	}
+	awaitObject(ctx, t, client.BatchV1().RESTClient(), "jobs", "batch", "sum", &batchv1.Job{}, func(j *batchv1.Job) bool { return j.Status.CompletionTime != nil })
+	if all := must(client.CoreV1().Pods("batch").List(ctx, metav1.ListOptions{}))(t).Items; len(all) != indexes {
+		t.Errorf("%d pods for %d indexes", len(all), indexes)
 	}
 
 	// Who stops gives the lead back.

@@ -46,6 +46,10 @@ func newServer(t *testing.T, endpoint string, flags ...string) *server {
 		if panics := regexp.MustCompile(`(?m)^.*(panic|DATA RACE).*$`).FindAllString(s.log.String(), 5); panics != nil {
 			t.Errorf("the server panicked: %q", panics)
 		}
+		// Each controller does with what upstream's policy lets its account do.
+		if refused := regexp.MustCompile(`is forbidden: User \\*"system:(kube-|serviceaccount:kube-system:)[^\n]*`).FindAllString(s.log.String(), 5); refused != nil {
+			t.Errorf("the control plane was refused: %q", refused)
+		}
 	})
 	return s
 }
