@@ -77,18 +77,14 @@ func (c *Controller) Need(informers ...cache.SharedIndexInformer) error {
 // context ends.
 func (c *Controller) Loop(run func(context.Context)) { c.loops = append(c.loops, run) }
 
-// Every runs a function now and then at the clock's interval, which must be
-// positive, counted from its start.
-func (c *Controller) Every(interval time.Duration, run func(context.Context)) {
+// Every runs a function now and then, with a pause in between.
+func (c *Controller) Every(pause time.Duration, run func(context.Context)) {
 	c.Loop(func(ctx context.Context) {
-		ticks := c.Clock.NewTicker(interval)
-		defer ticks.Stop()
-		for {
+		for ctx.Err() == nil {
 			run(ctx)
 			select {
 			case <-ctx.Done():
-				return
-			case <-ticks.C():
+			case <-c.Clock.After(pause):
 			}
 		}
 	})

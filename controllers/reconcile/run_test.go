@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -155,4 +156,39 @@ func TestNoIdentity(t *testing.T) {
 	<-told
 	cancel()
 	<-ended
+}
+
+// TestEveryPauses: what compares the times of two runs can rely on the pause
+// between them.
+func TestEveryPauses(t *testing.T) {
+	s := newStage(t)
+	const pause, takes = 5 * time.Second, 3 * time.Second
+	runs := make(chan time.Time)
+	s.run(t, "pausing", func(c *Controller) error {
+		c.Every(pause, func(ctx context.Context) {
+			select {
+			case runs <- s.clock.Now():
+				s.clock.Step(takes)
+			case <-ctx.Done():
+			}
+		})
+		return nil
+	})
+	last := <-runs
+	for range 3 {
+		var next time.Time
+		for next.IsZero() {
+			select {
+			case next = <-runs:
+			default:
+				if s.clock.HasWaiters() {
+					s.clock.Step(time.Second)
+				}
+			}
+		}
+		if since := next.Sub(last); since != takes+pause {
+			t.Errorf("ran again after %v", since)
+		}
+		last = next
+	}
 }
