@@ -73,11 +73,10 @@ func TestKubeletJoins(t *testing.T) {
 
 	// kubeadm join: nothing is known but the token and where the server is.
 	stranger := must(kubernetes.NewForConfig(&rest.Config{Host: s.config().Host, TLSClientConfig: rest.TLSClientConfig{Insecure: true}}))(t)
-	var found *corev1.ConfigMap
 	awaitObject(ctx, t, admin.CoreV1().RESTClient(), "configmaps", "kube-public", "cluster-info", &corev1.ConfigMap{}, func(m *corev1.ConfigMap) bool {
 		return m.Data["jws-kubeconfig-"+id] != ""
 	})
-	found = must(stranger.CoreV1().ConfigMaps("kube-public").Get(ctx, "cluster-info", metav1.GetOptions{}))(t)
+	found := must(stranger.CoreV1().ConfigMaps("kube-public").Get(ctx, "cluster-info", metav1.GetOptions{}))(t)
 	if !jws.DetachedTokenIsValid(found.Data["jws-kubeconfig-"+id], found.Data["kubeconfig"], id, secret) {
 		t.Fatalf("cluster-info is not signed by the token: %+v", found.Data)
 	}
@@ -98,9 +97,8 @@ func TestKubeletJoins(t *testing.T) {
 	}
 	access := must(clientcmd.BuildConfigFromFlags("", kubeconfig))(t)
 	node := must(kubernetes.NewForConfig(access))(t)
-	registered := must(node.CoreV1().Nodes().Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))(t)
-	registered.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: metav1.Now()}}
-	must(node.CoreV1().Nodes().UpdateStatus(ctx, registered, metav1.UpdateOptions{}))(t)
+	must(node.CoreV1().Nodes().Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))(t)
+	must(node.CoreV1().Nodes().PatchStatus(ctx, name, []byte(`{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`)))(t)
 	must(node.CoordinationV1().Leases("kube-node-lease").Create(ctx, &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: coordinationv1.LeaseSpec{HolderIdentity: new(name), LeaseDurationSeconds: new(int32(40)), RenewTime: new(metav1.NowMicro())},
 	}, metav1.CreateOptions{}))(t)
