@@ -194,24 +194,31 @@ func (d *dispatch) verbsOf(row *resource.Resource) *verbs {
 			v.watch = read.Watch(row, d.read)
 		}
 		if slices.Contains(row.Verbs, "create") {
-			v.create = write.Create(row, d.write)
+			v.create = d.lazily(write.Create, row)
 		}
 		if slices.Contains(row.Verbs, "update") {
-			v.update = write.Update(row, d.write)
+			v.update = d.lazily(write.Update, row)
 		}
 		if slices.Contains(row.Verbs, "patch") {
-			v.patch = write.Patch(row, d.write)
+			v.patch = d.lazily(write.Patch, row)
 		}
 		if slices.Contains(row.Verbs, "delete") {
-			v.delete = write.Delete(row, d.write)
+			v.delete = d.lazily(write.Delete, row)
 		}
 		if slices.Contains(row.Verbs, "deletecollection") {
-			v.deleteCollection = write.DeleteCollection(row, d.write)
+			v.deleteCollection = d.lazily(write.DeleteCollection, row)
 		}
 	}
 	known, _ := d.handlers.LoadOrStore(row, v)
 	d.forget()
 	return known.(*verbs)
+}
+
+// lazily makes a handler when its first request comes. Most rows of custom
+// resources are only ever watched, and what reads bodies is large.
+func (d *dispatch) lazily(newHandler func(*resource.Resource, write.Deps) http.Handler, row *resource.Resource) http.Handler {
+	handler := sync.OnceValue(func() http.Handler { return newHandler(row, d.write) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler().ServeHTTP(w, r) })
 }
 
 // forget lets go of the handlers of rows that are no longer in the table.

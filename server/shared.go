@@ -20,7 +20,7 @@ func (f *sharedFiles) refresh(ctx context.Context, file *storage.Object) error {
 	if err != nil || !stale {
 		return err
 	}
-	_, err = f.store.Write(ctx, storage.Write{Key: file.Key, Value: file.Value, Expect: file.Revision})
+	_, err = f.store.Write(ctx, storage.Write{Key: file.Key, Value: file.Value(), Expect: file.Revision})
 	var conflict *storage.ConflictError
 	if errors.As(err, &conflict) { // another server did it
 		return nil
@@ -31,7 +31,7 @@ func (f *sharedFiles) refresh(ctx context.Context, file *storage.Object) error {
 // LoadOrStore implements pki.Shared.
 func (f *sharedFiles) LoadOrStore(ctx context.Context, name string, value func() ([]byte, error)) ([]byte, error) {
 	files := f.store.Register(sharedPrefix, func(_ string, stored []byte, _ int64) (*storage.Object, error) {
-		return &storage.Object{Value: stored, Body: stored}, nil
+		return storage.Plain(stored), nil
 	})
 	key := sharedPrefix + name
 	for {
@@ -42,7 +42,7 @@ func (f *sharedFiles) LoadOrStore(ctx context.Context, name string, value func()
 			if file.Err != nil {
 				return nil, fmt.Errorf("read %s from the database, where it is kept like a Secret (see --encryption-provider-config): %w", name, file.Err)
 			}
-			return file.Value, f.refresh(ctx, file)
+			return file.Value(), f.refresh(ctx, file)
 		}
 		made, err := value()
 		if err != nil {

@@ -53,14 +53,13 @@ func (c *Collection) Get(key string) (*Object, int64) {
 	return c.view.get(key), c.store.cache.state.Revision
 }
 
-// Size returns how many objects there are now, and about how many bytes their
-// values have.
+// Size returns how many objects there are now, and how many bytes their values
+// have.
 func (c *Collection) Size() (objects int, bytes int64) {
 	mu := &c.store.cache.mu
 	mu.RLock()
 	defer mu.RUnlock()
-	objects = c.view.objects.Len()
-	return objects, max(c.view.bytes-int64(objects)*overhead, 0)
+	return c.view.objects.Len(), c.view.values
 }
 
 // Any says whether an object's key has the prefix now.
@@ -183,7 +182,7 @@ func (c *Collection) At(ctx context.Context, revision int64) (*Snapshot, error) 
 		return nil, err
 	}
 	t := newTree(nil)
-	t.objects, t.bytes = now.tree.objects.Copy(), now.tree.bytes
+	t.objects, t.bytes, t.values = now.tree.objects.Copy(), now.tree.bytes, now.tree.values
 	t.unindexed = 1 // there is no index: always read everything
 	for key, o := range undo {
 		if o == nil {

@@ -68,7 +68,7 @@ func same(t *testing.T, a, b *Snapshot) {
 
 func dump(s *Snapshot) (lines []string) {
 	s.Scan("", "", Selection{}, func(o *Object) bool {
-		lines = append(lines, fmt.Sprintf("%s=%s created %d modified %d", o.Key, o.Value, o.Created, o.Revision))
+		lines = append(lines, fmt.Sprintf("%s=%s created %d modified %d", o.Key, o.Value(), o.Created, o.Revision))
 		return true
 	})
 	return lines
@@ -213,7 +213,7 @@ func TestUnreadableObject(t *testing.T) {
 		fresh, inFresh := started(t, &memoryDriver{db: d.db})
 		for _, c := range []*Collection{c, inFresh} {
 			o, _ := c.Get(things + "a/x")
-			if o == nil || o.Err == nil || string(o.Value) != "broken color=red" {
+			if o == nil || o.Err == nil || string(o.Value()) != "broken color=red" {
 				t.Fatalf("got %+v", o)
 			}
 			if got := scan(c.Snapshot(), things, "", mustSelect(t, "color=blue", "")); fmt.Sprint(got) != "[a/x a/y]" {

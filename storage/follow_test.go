@@ -27,7 +27,7 @@ func (m *mirror) Replace(all iter.Seq[*storage.Object]) {
 	m.replaced++
 	m.texts = map[string]string{}
 	for o := range all {
-		m.texts[o.Key] = string(o.Body)
+		m.texts[o.Key] = string(o.Body())
 	}
 }
 
@@ -35,7 +35,7 @@ func (m *mirror) Put(o *storage.Object) {
 	<-m.held
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.texts[o.Key] = string(o.Body)
+	m.texts[o.Key] = string(o.Body())
 }
 
 func (m *mirror) Delete(key string) {
@@ -48,7 +48,7 @@ func (m *mirror) Delete(key string) {
 func (m *mirror) is(c *storage.Collection) bool {
 	want := map[string]string{}
 	c.Snapshot().Scan("", "", storage.Selection{}, func(o *storage.Object) bool {
-		want[o.Key] = string(o.Body)
+		want[o.Key] = string(o.Body())
 		return true
 	})
 	m.mu.Lock()

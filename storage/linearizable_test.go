@@ -100,7 +100,7 @@ func (r *recorder) client(ctx context.Context, id int, s *storage.Store, c *stor
 		o, _ := c.Get(key)
 		read, revision := "", int64(0)
 		if o != nil {
-			read, revision = string(o.Body), o.Revision
+			read, revision = string(o.Body()), o.Revision
 		}
 		r.record(id, operation{key: key}, began, result{value: read})
 
@@ -225,7 +225,7 @@ func TestLinearizableNeedsSync(t *testing.T) {
 		o, _ := c.Get(key)
 		value := ""
 		if o != nil {
-			value = string(o.Body)
+			value = string(o.Body())
 		}
 		r.record(client, operation{key: key}, began, result{value: value})
 	}

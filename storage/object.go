@@ -26,20 +26,15 @@ type Object struct {
 	Created  int64 // of the write that created the key
 	Expires  time.Time
 
-	// Value is the whole answer to a GET in the storage encoding: the stored
-	// bytes with the revision spliced into metadata.resourceVersion.
-	Value []byte
-	// Body is the part of Value that is the object message itself, without the
-	// envelope (it aliases Value); equal to Value for JSON.
-	Body []byte
-	UID  string
+	value value
+	UID   string
 	// Labels that are a [labels.Set] or a [LabelRange] are indexed; selections
 	// by other kinds of Labels read every object of the collection.
 	Labels labels.Labels
 	Fields fields.Fields
 
 	// Err is set when the stored bytes could not be described, or not be opened
-	// (it is then a [*SealError]). Value is then
+	// (it is then a [*SealError]). Value gives then
 	// the stored bytes as they are, the rest is empty, and no selection but
 	// the empty one knows whether it matches: [Snapshot.Scan] always yields it.
 	Err error
@@ -61,22 +56,41 @@ func (o *Object) size() int64 {
 	if o == nil {
 		return 0
 	}
-	return int64(len(o.Value)) + int64(len(o.Key)) + overhead
+	return int64(len(o.value.bytes)) + int64(len(o.Key)) + overhead
+}
+
+func (o *Object) length() int64 {
+	if o == nil {
+		return 0
+	}
+	return int64(o.Len())
+}
+
+// Plain is an object that is nothing but a value.
+func Plain(value []byte) *Object {
+	o := &Object{}
+	o.SetValue(value, 0, len(value))
+	return o
+}
+
+// unreadable is a record as it is stored.
+func unreadable(r Record, why error) *Object {
+	o := Plain(r.Value)
+	o.Err = why
+	return o
 }
 
 // describeRecord runs describe and fills in what the record knows.
 func describeRecord(describe Describe, r Record) *Object {
+	var o *Object
 	if r.Err != nil {
-		return &Object{
-			Key: r.Key, Revision: r.Modified, Created: r.Created, Expires: r.Expires, Value: r.Value, Err: r.Err,
-		}
-	}
-	o, err := describe(r.Key, r.Value, r.Modified)
-	switch {
-	case err != nil:
-		o = &Object{Value: r.Value, Err: fmt.Errorf("the stored bytes of %s (revision %d) can't be read: %w", r.Key, r.Modified, err)}
-	case o == nil:
-		o = &Object{Value: r.Value, Err: fmt.Errorf("the stored bytes of %s (revision %d) describe no object", r.Key, r.Modified)}
+		o = unreadable(r, r.Err)
+	} else if described, err := describe(r.Key, r.Value, r.Modified); err != nil {
+		o = unreadable(r, fmt.Errorf("the stored bytes of %s (revision %d) can't be read: %w", r.Key, r.Modified, err))
+	} else if described == nil {
+		o = unreadable(r, fmt.Errorf("the stored bytes of %s (revision %d) describe no object", r.Key, r.Modified))
+	} else {
+		o = described
 	}
 	o.Key, o.Revision, o.Created, o.Expires = r.Key, r.Modified, r.Created, r.Expires
 	return o

@@ -159,7 +159,7 @@ func (s *Store) reopen(ctx context.Context) {
 			s.opener.forget(key)
 			continue
 		}
-		r := s.opener.open(ctx, Record{Key: key, Value: old.Value, Created: old.Created, Modified: old.Revision, Expires: old.Expires})
+		r := s.opener.open(ctx, Record{Key: key, Value: old.Value(), Created: old.Created, Modified: old.Revision, Expires: old.Expires})
 		if r.Err == nil {
 			opened[c] = append(opened[c], replacement{old, describeRecord(c.describe, r)})
 		}

@@ -34,7 +34,9 @@ func describeText(key string, stored []byte, revision int64) (*Object, error) {
 		}
 	}
 	value := fmt.Appendf(nil, "%s @%d", stored, revision)
-	return &Object{Value: value, Body: value[:len(stored)], Labels: ls, Fields: fs}, nil
+	o := &Object{Labels: ls, Fields: fs}
+	o.SetValue(value, 0, len(stored))
+	return o, nil
 }
 
 const things = "/registry/things/"
@@ -85,7 +87,7 @@ func text(o *Object) string {
 	if o == nil {
 		return ""
 	}
-	return string(o.Body)
+	return string(o.Body())
 }
 
 func mustSelect(t testing.TB, label, field string) Selection {

@@ -19,7 +19,8 @@ type tree struct {
 	// unindexed counts objects that the index knows nothing of; while there
 	// are any it is not used.
 	unindexed int
-	bytes     int64
+	bytes     int64 // of memory
+	values    int64 // bytes of the values
 }
 
 // A posting is the keys that have one label pair or field value. Most label
@@ -80,6 +81,7 @@ func (t *tree) remove(key string) {
 // account brings the index and the sums from the previous to the next version.
 func (t *tree) account(previous, next *Object) {
 	t.bytes += next.size() - previous.size()
+	t.values += next.length() - previous.length()
 	if previous != nil && !indexable(previous) {
 		t.unindexed--
 		previous = nil

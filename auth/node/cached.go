@@ -86,7 +86,7 @@ func (c *Cached) attaches(node, name string) bool {
 		return false
 	}
 	var attachment storagev1.VolumeAttachment
-	return attachment.Unmarshal(o.Body) == nil && attachment.Spec.NodeName == node
+	return attachment.Unmarshal(o.Body()) == nil && attachment.Spec.NodeName == node
 }
 
 // refers says whether a pod of the node, in the namespace, refers to the object.

@@ -23,7 +23,7 @@ type referencesKey struct{}
 
 // references of a pod. One that can't be read has none.
 func (c *Cached) references(pod *storage.Object) iter.Seq[reference] {
-	list, _ := c.Store.Encoding(pod, referencesKey{}, func() ([]byte, error) { return listReferences(pod.Body) })
+	list, _ := c.Store.Encoding(pod, referencesKey{}, func() ([]byte, error) { return listReferences(pod.Body()) })
 	return func(yield func(reference) bool) {
 		for len(list) > 0 {
 			entry, rest, _ := bytes.Cut(list, []byte{0})

@@ -63,7 +63,9 @@ func newWorld(t *testing.T) *world {
 	register := func(prefix string, node func(body []byte) (string, error)) *storage.Collection {
 		return store.Register("/registry/"+prefix+"/", func(_ string, stored []byte, _ int64) (*storage.Object, error) {
 			name, err := node(stored)
-			return &storage.Object{Value: stored, Body: stored, Fields: fields.Set{"spec.nodeName": name}}, err
+			o := storage.Plain(stored)
+			o.Fields = fields.Set{"spec.nodeName": name}
+			return o, err
 		}, "spec.nodeName")
 	}
 	none := func([]byte) (string, error) { return "", nil }

@@ -126,7 +126,7 @@ func readVolume(o *storage.Object) (*volume, error) {
 		return nil, o.Err
 	}
 	var pv corev1.PersistentVolume
-	if err := pv.Unmarshal(o.Body); err != nil {
+	if err := pv.Unmarshal(o.Body()); err != nil {
 		return nil, err
 	}
 	if pv.Spec.ClaimRef == nil {

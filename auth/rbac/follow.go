@@ -96,7 +96,7 @@ func (k *keeper) Put(o *storage.Object) {
 	namespace, name := k.named(o.Key)
 	err := o.Err
 	if err == nil {
-		err = k.put(namespace, name, o.Body)
+		err = k.put(namespace, name, o.Body())
 	}
 	if err != nil {
 		k.log.Error("rbac: an object can't be read and grants nothing; write it again", "key", o.Key, "err", err)

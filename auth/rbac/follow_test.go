@@ -29,7 +29,7 @@ func TestFollow(t *testing.T) {
 		t.Fatal(err)
 	}
 	plain := func(_ string, stored []byte, _ int64) (*storage.Object, error) {
-		return &storage.Object{Value: stored, Body: stored}, nil
+		return storage.Plain(stored), nil
 	}
 	collections := Collections{
 		Roles: store.Register("/registry/roles/", plain), RoleBindings: store.Register("/registry/rolebindings/", plain),

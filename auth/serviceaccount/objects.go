@@ -143,7 +143,7 @@ func (s *Source) get(namespace, name string) (*object, error) {
 	if current.Err != nil {
 		return nil, current.Err
 	}
-	o, err := s.decode(current.Body)
+	o, err := s.decode(current.Body())
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}

@@ -55,7 +55,7 @@ func newWorld(t testing.TB) *world {
 			if len(stored) == 0 {
 				return nil, fs.ErrInvalid
 			}
-			return &storage.Object{Value: stored, Body: stored}, nil
+			return storage.Plain(stored), nil
 		})
 	}
 	objects := &Objects{

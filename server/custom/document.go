@@ -24,7 +24,7 @@ func (d *definition) document(version string) func(*storage.Object) ([]byte, boo
 		if o.Err != nil {
 			return nil, false
 		}
-		value := bytes.TrimSuffix(o.Value, []byte("\n")) // documents go into lines
+		value := bytes.TrimSuffix(o.Value(), []byte("\n")) // documents go into lines
 		if bytes.HasPrefix(value, own) {
 			return value, d.fits(version, value)
 		}

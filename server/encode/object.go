@@ -77,7 +77,7 @@ func send(w http.ResponseWriter, r *http.Request, res *resource.Resource, status
 func Written(w http.ResponseWriter, r *http.Request, res *resource.Resource, status int, obj runtime.Object, stored *storage.Object) {
 	if stored != nil && res.Exact && sameVersion(obj, stored) && !audit.WantsResponse(r.Context()) {
 		if f, err := Negotiate(r, res); err == nil && f.Target == nil && f.MediaType() == runtime.ContentTypeProtobuf {
-			Bytes(w, r, status, f.MediaType(), stored.Value)
+			Bytes(w, r, status, f.MediaType(), stored.Value())
 			return
 		}
 	}

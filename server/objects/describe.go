@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"strings"
 	"unsafe"
 
 	"k8s.io/apimachinery/pkg/fields"
@@ -24,10 +25,11 @@ func (s *Store) describe(key string, stored []byte, revision int64) (*storage.Ob
 	return s.describeForeign(key, stored, revision)
 }
 
-// described is an object whose labels and fields stay in its value.
+// described is an object whose labels and fields stay in its value, unless that
+// is packed.
 type described struct {
 	storage.Object
-	labels span // label entries in Value
+	labels []byte // the entries, as they stand in the value
 	plan   *plan
 	// foreign says that the database has the object in another form than Value:
 	// a write of the same content changes it.
@@ -41,8 +43,8 @@ func (s *Store) describeProtobuf(stored []byte, revision int64) *described {
 		return nil
 	}
 	value, e := e.splice(stored, revision)
-	d := &described{labels: e.labels, plan: s.plan}
-	d.Value, d.Body = value, e.raw.of(value)
+	d := &described{labels: e.labels.of(value), plan: s.plan}
+	d.SetValue(value, e.raw.start, e.raw.end)
 	d.UID = text(e.uid.of(value))
 	d.Labels = (*labelView)(d)
 	if s.plan.attributes == nil {
@@ -50,7 +52,22 @@ func (s *Store) describeProtobuf(stored []byte, revision int64) *described {
 	} else if d.Fields, err = s.decodedFields(&d.Object); err != nil {
 		return nil
 	}
+	if d.Pack() {
+		d.detach(e.raw.of(value))
+	}
 	return d
+}
+
+// detach copies out of the value what selectors ask for.
+func (d *described) detach(body []byte) {
+	d.UID, d.labels = strings.Clone(d.UID), bytes.Clone(d.labels)
+	if d.plan.attributes == nil {
+		set := fields.Set{}
+		for _, f := range d.plan.fields {
+			set[f.name] = strings.Clone(f.read(body))
+		}
+		d.Fields = set
+	}
 }
 
 // decodedFields asks upstream's function, for resources whose fields can't be
@@ -107,7 +124,7 @@ type labelView described
 // All yields the labels in the order of their names.
 func (l *labelView) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		r := wireReader{buf: l.Value[:l.labels.end], at: l.labels.start}
+		r := wireReader{buf: l.labels}
 		for r.next() {
 			name, value, _ := mapEntry(r.value)
 			if !yield(text(name), text(value)) {
@@ -118,7 +135,7 @@ func (l *labelView) All() iter.Seq2[string, string] {
 }
 
 func (l *labelView) Lookup(label string) (string, bool) {
-	r := wireReader{buf: l.Value[:l.labels.end], at: l.labels.start}
+	r := wireReader{buf: l.labels}
 	for r.next() {
 		if name, value, _ := mapEntry(r.value); string(name) == label {
 			return text(value), true
@@ -144,7 +161,7 @@ func (f *fieldView) Has(field string) bool { return f.plan.find(field) != nil }
 
 func (f *fieldView) Get(field string) string {
 	if e := f.plan.find(field); e != nil {
-		return e.read(f.Body)
+		return e.read(f.Body())
 	}
 	return ""
 }

@@ -87,8 +87,8 @@ func checkBuiltin(t *testing.T, b builtin, obj runtime.Object, revision int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(exact, o.Value) {
-		t.Fatalf("the value is not what encoding the object gives:\n%x\n%x", exact, o.Value)
+	if !bytes.Equal(exact, o.Value()) {
+		t.Fatalf("the value is not what encoding the object gives:\n%x\n%x", exact, o.Value())
 	}
 	if !sameValue(data, o) {
 		t.Fatal("the value is not the same as itself")
@@ -105,7 +105,7 @@ func describe(t testing.TB, s *Store, stored []byte, revision int64) *storage.Ob
 		t.Fatal(err)
 	}
 	o.Revision = revision
-	if !bytes.HasPrefix(o.Value, []byte(protobufMagic())) && &o.Body[0] != &o.Value[0] {
+	if !bytes.HasPrefix(o.Value(), []byte(protobufMagic())) && &o.Body()[0] != &o.Value()[0] {
 		t.Fatal("the body is not part of the value")
 	}
 	return o
@@ -158,6 +158,45 @@ func checkAttributes(t *testing.T, b builtin, o *storage.Object, obj runtime.Obj
 	}
 }
 
+// TestDescribeLargeObjects: what is packed has what others have.
+func TestDescribeLargeObjects(t *testing.T) {
+	for _, b := range builtins(t) {
+		obj := b.store.newObject()
+		m, err := meta.Accessor(obj)
+		if err != nil {
+			continue
+		}
+		m.SetName("large")
+		m.SetNamespace("default")
+		m.SetUID("6f0ffc2b")
+		m.SetLabels(map[string]string{"app": "web", "tier": "front"})
+		m.SetAnnotations(map[string]string{"long": strings.Repeat("the same again ", 5000)})
+		stored, _, err := b.store.form.encode(obj)
+		if err != nil {
+			t.Fatal(b.resource, err)
+		}
+		want := decodeAt(t, b, stored, 5)
+		o := describe(t, b.store, stored, 5)
+		if o.Pack() {
+			t.Fatalf("%s was not packed", b.resource)
+		}
+		checkAttributes(t, b, o, want)
+		if !sameValue(stored, o) {
+			t.Fatalf("the value of %s is not the same as itself", b.resource)
+		}
+		got, err := b.store.Decode(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !apiequality.Semantic.DeepEqual(want, got) {
+			t.Fatal(cmp.Diff(want, got))
+		}
+		if later, err := b.store.AtRevision(o, 6); err != nil || later.Labels.Get("app") != "web" {
+			t.Fatalf("another revision of %s: %v", b.resource, err)
+		}
+	}
+}
+
 func TestDescribeOtherForms(t *testing.T) {
 	s, stored := testPod(t)
 	pod := realisticPod()
@@ -200,7 +239,7 @@ func TestDescribeOtherForms(t *testing.T) {
 	}
 	for _, broken := range [][]byte{[]byte("k8s\x00"), []byte("k8s:enc:aescbc:v1:k:xyz"), stored[:len(stored)/2], []byte("{")} {
 		if o, err := s.describe("/key", broken, 7); err == nil {
-			t.Fatalf("%q was described as %v", broken, o.Value)
+			t.Fatalf("%q was described as %v", broken, o.Value())
 		}
 	}
 }
@@ -264,15 +303,15 @@ func TestDescribeCustomResource(t *testing.T) {
 	if got := maps.Collect(o.Labels.(storage.LabelRange).All()); !maps.Equal(got, map[string]string{"a": "b", "d": "e"}) {
 		t.Errorf("labels are %v", got)
 	}
-	if o.UID != "u" || o.Labels.Get("a") != "b" || !strings.Contains(string(o.Value), `"name":"n","resourceVersion":"12","uid":"u"`) {
-		t.Errorf("%s %s %s", o.UID, o.Labels, o.Value)
+	if o.UID != "u" || o.Labels.Get("a") != "b" || !strings.Contains(string(o.Value()), `"name":"n","resourceVersion":"12","uid":"u"`) {
+		t.Errorf("%s %s %s", o.UID, o.Labels, o.Value())
 	}
 	twice, err := s.describe("/key", []byte(`{"metadata":{"uid":"v"},"metadata":{"uid":"u"}, "kind":"K","apiVersion":"v1"}`), 12)
-	if err != nil || twice.UID != "u" || string(twice.Value) != `{"apiVersion":"v1","kind":"K","metadata":{"resourceVersion":"12","uid":"u"}}` || !foreign(twice) {
-		t.Errorf("an odd document became %s, %v", twice.Value, err)
+	if err != nil || twice.UID != "u" || string(twice.Value()) != `{"apiVersion":"v1","kind":"K","metadata":{"resourceVersion":"12","uid":"u"}}` || !foreign(twice) {
+		t.Errorf("an odd document became %s, %v", twice.Value(), err)
 	}
 	if o, err := s.describe("/key", []byte(`{"metadata"`), 12); err == nil {
-		t.Errorf("half a document became %s", o.Value)
+		t.Errorf("half a document became %s", o.Value())
 	}
 }
 
@@ -324,7 +363,7 @@ func FuzzEnvelope(f *testing.F) {
 			t.Fatalf("labels %v, want %v", maps.Collect((*labelView)(d).All()), want.Labels)
 		}
 		for _, f := range s.plan.fields {
-			_ = f.read(d.Body)
+			_ = f.read(d.Body())
 		}
 	})
 }

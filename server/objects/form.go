@@ -126,13 +126,13 @@ func (f form) decode(o *storage.Object, into runtime.Object) error {
 		if errors.As(o.Err, &sealed) {
 			return Unreadable(o)
 		}
-		if err := f.decodeBytes(o.Value, into); err != nil {
+		if err := f.decodeBytes(o.Value(), into); err != nil {
 			return err
 		}
 		return apistorage.APIObjectVersioner{}.UpdateObject(into, uint64(o.Revision))
 	}
 	if f.native == nil {
-		return f.decodeBytes(o.Value, into)
+		return f.decodeBytes(o.Value(), into)
 	}
 	object, err := f.decodeStored(o)
 	if err != nil {
@@ -154,7 +154,7 @@ func (f form) decodeStored(o *storage.Object) (runtime.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := object.(protobufMessage).Unmarshal(o.Body); err != nil {
+	if err := object.(protobufMessage).Unmarshal(o.Body()); err != nil {
 		return nil, err
 	}
 	f.native.scheme.Default(object)

@@ -40,7 +40,8 @@ func describeJSON(stored []byte, revision int64) (*storage.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.Value, d.Body, d.UID = value, value, scalar(uid.of(value))
+	d.SetValue(value, 0, len(value)) // and not packed: selectors read any of its fields
+	d.UID = scalar(uid.of(value))
 	d.Labels, d.Fields = (*jsonLabels)(d), (*jsonFields)(d)
 	return &d.Object, nil
 }
@@ -64,11 +65,11 @@ type jsonLabels describedJSON
 // All yields the labels in the order of the document.
 func (l *jsonLabels) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		labels, _, err := member(l.Value, l.metadata, "labels")
-		if err != nil || labels.len() == 0 || l.Value[labels.start] != '{' {
+		labels, _, err := member(l.Value(), l.metadata, "labels")
+		if err != nil || labels.len() == 0 || l.Value()[labels.start] != '{' {
 			return
 		}
-		j := jsonReader{l.Value[:labels.end], labels.start + 1}
+		j := jsonReader{l.Value()[:labels.end], labels.start + 1}
 		for j.space(); j.at < labels.end-1; j.space() {
 			name := j.next()
 			j.space()
@@ -105,14 +106,14 @@ type jsonFields describedJSON
 func (f *jsonFields) Has(string) bool { return true }
 
 func (f *jsonFields) Get(field string) string {
-	at := whole(f.Value)
+	at := whole(f.Value())
 	for name := range strings.SplitSeq(field, ".") {
-		next, _, err := member(f.Value, at, name)
+		next, _, err := member(f.Value(), at, name)
 		if at = next; err != nil || at == (span{}) {
 			return ""
 		}
 	}
-	return scalar(at.of(f.Value))
+	return scalar(at.of(f.Value()))
 }
 
 // scalar is a JSON value as a selector sees it.

@@ -192,7 +192,7 @@ func BenchmarkWatchFanout(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				arrived.Add(watchers)
-				revision, err := s.store.Write(ctx, storage.Write{Key: key, Value: o.Value, Expect: o.Revision})
+				revision, err := s.store.Write(ctx, storage.Write{Key: key, Value: o.Value(), Expect: o.Revision})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -96,7 +96,7 @@ func (e *endpoint) subject(o *storage.Object, format encode.Format) (runtime.Obj
 		return e.hub(o)
 	}
 	partial := &metav1.PartialObjectMetadata{}
-	if err := json.Unmarshal(o.Value, partial); err != nil {
+	if err := json.Unmarshal(o.Value(), partial); err != nil {
 		return e.hub(o) // which may repair it
 	}
 	return partial, nil

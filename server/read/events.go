@@ -109,9 +109,9 @@ func (ev *events) change(d *storage.Delivery) ([]byte, error) {
 	}
 	// JSON is rarely more than twice as long, and the frame is kept.
 	const around = 128
-	dst := make([]byte, 0, len(o.Value)+around)
+	dst := make([]byte, 0, o.Len()+around)
 	if ev.format.MediaType() == runtime.ContentTypeJSON {
-		dst = make([]byte, 0, 2*len(o.Value)+around)
+		dst = make([]byte, 0, 2*o.Len()+around)
 	}
 	frame, err := ev.append(dst, d.Type, o, ev.appendJSONOnce)
 	if cap(frame)-len(frame) > len(frame)/8 {
@@ -135,7 +135,7 @@ func (ev *events) append(dst []byte, kind string, o *storage.Object, item func(d
 	switch {
 	case !native || ev.table != nil:
 	case ev.format.Target == nil && media == runtime.ContentTypeProtobuf && ev.Exact:
-		return appendProtobufFrame(dst, kind, o.Value), nil
+		return appendProtobufFrame(dst, kind, o.Value()), nil
 	case ev.format.Target == nil && media == runtime.ContentTypeJSON:
 		dst = appendJSONStart(dst, kind)
 		at := len(dst) + len(ev.types.objectHead) - 1

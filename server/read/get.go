@@ -62,11 +62,11 @@ func (e *endpoint) write(w http.ResponseWriter, r *http.Request, format encode.F
 	switch {
 	case format.Target != nil || format.Pretty || audit.WantsResponse(r.Context()):
 	case format.MediaType() == runtime.ContentTypeProtobuf && e.Exact && isProtobuf(o):
-		encode.Bytes(w, r, http.StatusOK, format.MediaType(), o.Value)
+		encode.Bytes(w, r, http.StatusOK, format.MediaType(), o.Value())
 		return nil
 	case format.MediaType() == runtime.ContentTypeJSON && e.types.native:
 		const grows = 2 // rarely more
-		b, err := e.appendJSON(make([]byte, len(e.types.objectHead)-1, grows*len(o.Body)+len(e.types.objectHead)), o)
+		b, err := e.appendJSON(make([]byte, len(e.types.objectHead)-1, grows*o.Len()+len(e.types.objectHead)), o)
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ func (e *endpoint) served(o *storage.Object) (message, error) {
 			return nil, apierrors.NewInternalError(err)
 		}
 		m := obj.(message)
-		if err := m.Unmarshal(o.Body); err != nil {
+		if err := m.Unmarshal(o.Body()); err != nil {
 			return nil, apierrors.NewInternalError(err)
 		}
 		return m, nil
@@ -44,7 +44,7 @@ func (e *endpoint) served(o *storage.Object) (message, error) {
 // protobuf has an envelope. It does not look at the value, as to touch every
 // value of a large list for its size would cost much of the time of the list.
 func isProtobuf(o *storage.Object) bool {
-	return o.Err == nil && len(o.Body) != len(o.Value)
+	return o.Err == nil && o.Enveloped()
 }
 
 // appendJSON appends the object in JSON as an item of a list: without kind and
@@ -76,7 +76,7 @@ func (e *endpoint) direct(dst []byte, o *storage.Object) ([]byte, bool) {
 	if plan == nil {
 		return nil, false
 	}
-	out, err := plan.Append(dst, o.Body)
+	out, err := plan.Append(dst, o.Body())
 	return out, err == nil
 }
 
@@ -91,7 +91,7 @@ func (e *endpoint) slowJSON(o *storage.Object) ([]byte, error) {
 // protobuf is the object's message in protobuf, without an envelope.
 func (e *endpoint) protobuf(o *storage.Object) ([]byte, error) {
 	if e.Exact && isProtobuf(o) {
-		return o.Body, nil
+		return o.Body(), nil
 	}
 	return e.deps.Store.Encoding(o, e.types.protobufKey, func() ([]byte, error) {
 		obj, err := e.served(o)
@@ -108,7 +108,7 @@ func (e *endpoint) metadata(o *storage.Object) ([]byte, error) {
 		return nil, objects.ReadError(o)
 	}
 	const objectMeta = 1
-	for b := o.Body; len(b) > 0; {
+	for b := o.Body(); len(b) > 0; {
 		number, kind, n := protowire.ConsumeTag(b)
 		if n < 0 {
 			return nil, errBroken

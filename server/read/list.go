@@ -137,7 +137,7 @@ func (e *endpoint) whole(p *page) (runtime.Object, error) {
 func (e *endpoint) metadataOnly(p *page) (runtime.Object, error) {
 	list := &metav1.PartialObjectMetadataList{ListMeta: p.meta, Items: make([]metav1.PartialObjectMetadata, len(p.objects))}
 	for i, o := range p.objects {
-		if err := json.Unmarshal(o.Value, &list.Items[i]); err == nil {
+		if err := json.Unmarshal(o.Value(), &list.Items[i]); err == nil {
 			continue
 		}
 		obj, err := e.hub(o) // which may repair it
