@@ -39,6 +39,10 @@ test: build postgres ## run all tests: the module's, concurrent cores also with 
 e2e: build postgres ## run kubectl and client-go against bin/howdah on SQLite, PostgreSQL and two servers
 	cd e2e && go test -timeout 30m ./...
 
+.PHONY: node
+node: build ## make this machine a node for a while: a real kubelet runs containers (root, containerd, runc, CNI plugins, static busybox)
+	cd e2e && go test -run 'TestNode$$' -count=1 -v -timeout 30m . -args -node
+
 .PHONY: conformance
 conformance: build postgres ## run Kubernetes' own conformance tests (FOCUS="[sig-apps]", SERVERS=3); reports go to bin/conformance
 	mkdir -p bin/conformance

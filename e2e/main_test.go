@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
+		programs = dir
 		// kubectl compares the server's version with its own.
 		const version = "-X k8s.io/component-base/version."
 		for _, program := range []struct {

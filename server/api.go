@@ -123,6 +123,7 @@ func newAPI(s *Server) (_ *api, err error) {
 		ServiceCIDRs: s.options.ServiceClusterIPRanges,
 		NodePorts:    s.options.ServiceNodePortRange,
 		EventTTL:     s.options.EventTTL,
+		Kubelet:      s.kubelets(),
 
 		Authenticator:   a.authentication,
 		APIAudiences:    a.authentication.audiences,

@@ -50,6 +50,7 @@ type Options struct {
 	RuntimeConfig          map[string]string // API versions to turn on or off, as --runtime-config
 	Admission              admission.Options
 	Aggregation            AggregationOptions
+	Kubelet                KubeletOptions
 	ownFrontProxy          bool // its certificate is our own
 
 	Authorization authorization.Options // Node and RBAC
@@ -94,6 +95,9 @@ func (o *Options) complete() error {
 		return err
 	}
 	o.completeFrontProxy()
+	if err := o.Kubelet.complete(); err != nil {
+		return err
+	}
 	if err := o.TokenIssuers.Validate(); err != nil {
 		return err
 	}

@@ -177,6 +177,8 @@ func (s *Server) pkiOptions() pki.Options {
 		ProxyCAFile:      s.options.Authentication.FrontProxy.ClientCAFile,
 		ProxyCertFile:    s.options.Aggregation.ProxyClientCertFile,
 		ProxyKeyFile:     s.options.Aggregation.ProxyClientKeyFile,
+		KubeletCertFile:  s.options.Kubelet.ClientCertFile,
+		KubeletKeyFile:   s.options.Kubelet.ClientKeyFile,
 		Logger:           s.log,
 	}
 	if s.options.ownFrontProxy {

@@ -45,6 +45,8 @@ type Options struct {
 	ProxyCertFile, ProxyKeyFile string
 	ProxyName                   string // common name of our own
 
+	KubeletCertFile, KubeletKeyFile string // the user's own client certificate for kubelets
+
 	// Shared keeps the authority for all servers of a database; nil: only in Dir.
 	Shared Shared
 
@@ -80,6 +82,7 @@ type TLS struct {
 	clientCAs *authorities
 	proxyCAs  *authorities // nil: no front proxies
 	proxy     source       // nil: this server is none
+	kubelet   source
 }
 
 // source gives the certificate for a new connection.
@@ -112,6 +115,9 @@ func Ensure(ctx context.Context, options Options) (*TLS, error) {
 		return nil, err
 	}
 	if err := p.ensureProxy(ctx, dir); err != nil {
+		return nil, err
+	}
+	if err := p.ensureKubeletClient(dir); err != nil {
 		return nil, err
 	}
 	if options.CertFile != "" {

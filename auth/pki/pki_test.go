@@ -132,7 +132,7 @@ func TestFirstStartAndRestart(t *testing.T) {
 		t.Errorf("the administrator is %q", got)
 	}
 	first := files(t, dir)
-	if len(first) != 4 {
+	if len(first) != 5 {
 		t.Errorf("files %v", first)
 	}
 	certificate, _ := p.serving.certificate()
@@ -573,5 +573,35 @@ func TestOwnFrontProxy(t *testing.T) {
 	}
 	if _, err := Ensure(t.Context(), Options{Dir: t.TempDir(), ProxyCertFile: pair, Logger: quiet()}); err == nil || !strings.Contains(err.Error(), "go together") {
 		t.Error("a certificate without its key:", err)
+	}
+}
+
+func TestKubeletClient(t *testing.T) {
+	var offset atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
+	dir := t.TempDir()
+	p := ensure(t, Options{Dir: dir, Now: now})
+	first := must(p.KubeletCertificate())
+	if name := first.Leaf.Subject.String(); name != "CN=kube-apiserver-kubelet-client,O=system:masters" {
+		t.Errorf("it is %s", name)
+	}
+	verify := func(certificate *tls.Certificate) error {
+		_, err := certificate.Leaf.Verify(x509.VerifyOptions{Roots: p.ClientCAs(), CurrentTime: now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		return err
+	}
+	if err := verify(first); err != nil {
+		t.Error(err)
+	}
+	if again := ensure(t, Options{Dir: dir, Now: now}); !must(again.KubeletCertificate()).Leaf.Equal(first.Leaf) {
+		t.Error("another certificate after a restart")
+	}
+	offset.Store(int64(leafLife * 8 / 10))
+	if renewed := must(p.KubeletCertificate()); renewed.Leaf.Equal(first.Leaf) || verify(renewed) != nil {
+		t.Error("not renewed")
+	}
+	pair := filepath.Join(dir, "pki", "kubelet-client.pem")
+	brought := ensure(t, Options{Dir: t.TempDir(), KubeletCertFile: pair, KubeletKeyFile: pair})
+	if !must(brought.KubeletCertificate()).Leaf.Equal(must(p.KubeletCertificate()).Leaf) {
+		t.Error("the user's certificate was not taken")
 	}
 }

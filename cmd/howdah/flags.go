@@ -23,6 +23,7 @@ const endpointVariable = "HOWDAH_DATASTORE_ENDPOINT"
 // too carry its names, meanings and defaults.
 type serverFlags struct {
 	aggregationFlags
+	kubeletFlags
 	encryptionFlags
 	auditFlags
 	limitFlags
@@ -68,6 +69,7 @@ func (f *serverFlags) add(flags *pflag.FlagSet) {
 	flags.Var(&f.historyMaxBytes, "history-max-bytes", "size of the database, such as 20Gi, above which past revisions are kept for a shorter time; 0: no limit")
 
 	f.aggregationFlags.add(flags)
+	f.kubeletFlags.add(flags)
 	f.encryptionFlags.add(flags)
 	f.auditFlags.add(flags)
 	f.limitFlags.add(flags)
@@ -169,6 +171,7 @@ func (f *serverFlags) options() (server.Options, error) {
 		ShutdownDelay:          f.shutdownDelayDuration,
 		Encryption:             f.encryption,
 		Aggregation:            f.aggregation,
+		Kubelet:                f.kubelet,
 		Audit:                  f.audit,
 		Limits:                 &f.limits,
 		Profiling:              f.profiling,

@@ -14,9 +14,6 @@ import (
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
 	"k8s.io/client-go/informers"
 	restclient "k8s.io/client-go/rest"
-	api "k8s.io/kubernetes/pkg/apis/core"
-	"k8s.io/kubernetes/pkg/cluster/ports"
-	kubeletclient "k8s.io/kubernetes/pkg/kubelet/client"
 	rbacvalidation "k8s.io/kubernetes/pkg/registry/rbac/validation"
 	"k8s.io/kubernetes/pkg/serviceaccount"
 	netutils "k8s.io/utils/net"
@@ -44,9 +41,7 @@ type Config struct {
 
 	EventTTL time.Duration // 0: an hour
 
-	// Kubelet is how kubelets are called for logs, exec and proxying; nil:
-	// their usual ports, without credentials.
-	Kubelet *kubeletclient.KubeletClientConfig
+	Kubelet Kubelet // how kubelets are called
 	// Proxy calls pods, services and nodes for the proxy subresources; nil: a
 	// transport of its own that does not verify their certificates, as upstream.
 	Proxy http.RoundTripper
@@ -97,9 +92,6 @@ func (c Config) complete() (Config, error) {
 	if c.EventTTL == 0 {
 		c.EventTTL = time.Hour
 	}
-	if c.Kubelet == nil {
-		c.Kubelet = defaultKubelet()
-	}
 	if c.Proxy == nil {
 		c.Proxy = utilnet.SetTransportDefaults(&http.Transport{
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
@@ -122,17 +114,4 @@ func (c Config) complete() (Config, error) {
 
 func noTokens(*http.Request) (*authenticator.Response, bool, error) {
 	return nil, false, errors.New("this server does not take tokens yet, so none can be reviewed: use client certificates")
-}
-
-func defaultKubelet() *kubeletclient.KubeletClientConfig {
-	return &kubeletclient.KubeletClientConfig{
-		Port:         ports.KubeletPort,
-		ReadOnlyPort: ports.KubeletReadOnlyPort,
-		PreferredAddressTypes: []string{
-			string(api.NodeHostName),
-			string(api.NodeInternalDNS), string(api.NodeInternalIP),
-			string(api.NodeExternalDNS), string(api.NodeExternalIP),
-		},
-		HTTPTimeout: 5 * time.Second,
-	}
 }

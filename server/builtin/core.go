@@ -96,11 +96,16 @@ func (p coreProvider) storages(getter generic.RESTOptionsGetter, generics map[st
 	if err != nil {
 		return nil, err
 	}
-	nodes, err := nodestore.NewStorage(getter, *p.Kubelet, p.Proxy)
+	nodes, err := nodestore.NewStorage(getter, p.Kubelet.addresses(), p.Proxy)
 	if err != nil {
 		return nil, err
 	}
-	pods, err := podstore.NewStorage(getter, nodes.KubeletConnectionInfo, p.Proxy, p.client.PolicyV1(), p.Authorizer)
+	kubelets, err := p.Kubelet.connections(nodes.KubeletConnectionInfo)
+	if err != nil {
+		return nil, err
+	}
+	nodes.Proxy.Connection = kubelets
+	pods, err := podstore.NewStorage(getter, kubelets, p.Proxy, p.client.PolicyV1(), p.Authorizer)
 	if err != nil {
 		return nil, err
 	}
