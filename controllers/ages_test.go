@@ -98,9 +98,8 @@ func TestPodsAreCollected(t *testing.T) {
 		t.Helper()
 		spec := podTemplate(name, "any").Spec
 		spec.NodeName = node
-		pod := must(pods.Create(c.ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Finalizers: []string{"example.org/witness"}}, Spec: spec}, metav1.CreateOptions{}))(t)
-		pod.Status.Phase = phase
-		must(pods.UpdateStatus(c.ctx, pod, metav1.UpdateOptions{}))(t)
+		must(pods.Create(c.ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Finalizers: []string{"example.org/witness"}}, Spec: spec}, metav1.CreateOptions{}))(t)
+		must(pods.Patch(c.ctx, name, types.MergePatchType, fmt.Appendf(nil, `{"status":{"phase":%q}}`, phase), metav1.PatchOptions{}, "status"))(t)
 	}
 	create("runs", "good", corev1.PodRunning)
 	create("orphan", "gone", corev1.PodRunning)

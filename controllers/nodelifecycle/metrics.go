@@ -22,13 +22,22 @@ var (
 		Help:           "Number of Node evictions that happened since current instance of NodeController started.",
 		StabilityLevel: metrics.STABLE,
 	}, []string{"zone"})
+	oneDuration = metrics.NewHistogram(&metrics.HistogramOpts{
+		Subsystem:      subsystem,
+		Name:           "update_node_health_duration_seconds",
+		Help:           "Duration in seconds for NodeController to update the health of a single node.",
+		Buckets:        metrics.ExponentialBuckets(0.001, 4, 8),
+		StabilityLevel: metrics.ALPHA,
+	})
 	allDuration = metrics.NewHistogram(&metrics.HistogramOpts{
 		Subsystem: subsystem, Name: "update_all_nodes_health_duration_seconds",
 		Help:           "Duration in seconds for NodeController to update the health of all nodes.",
 		Buckets:        metrics.ExponentialBuckets(0.01, 4, 8),
 		StabilityLevel: metrics.ALPHA,
 	})
-	register = sync.OnceFunc(func() { legacyregistry.MustRegister(zoneHealth, zoneSize, unhealthy, evictions, allDuration) })
+	register = sync.OnceFunc(func() {
+		legacyregistry.MustRegister(zoneHealth, zoneSize, unhealthy, evictions, oneDuration, allDuration)
+	})
 )
 
 // measure publishes how the zones are.

@@ -123,6 +123,8 @@ func (x *controller) monitor(ctx context.Context) {
 		h := x.health[node.Name]
 		h.observe(node, lease, x.life.Clock.Now())
 		some.Go(func() error {
+			began := x.life.Clock.Now()
+			defer func() { oneDuration.Observe(x.life.Clock.Since(began).Seconds()) }()
 			before := readiness(node)
 			hadCondition := conditionOf(node, corev1.NodeReady) != nil
 			now, err := x.judge(ctx, node, h)

@@ -106,3 +106,24 @@ func TestReplicationControllerStatus(t *testing.T) {
 		t.Errorf("a ReplicationController has no such field: %+v", got)
 	}
 }
+
+func TestRatios(t *testing.T) {
+	aged := func(age, ready time.Duration) *corev1.Pod {
+		p := aPod("a", "one", ready)
+		p.CreationTimestamp = metav1.NewTime(now.Add(-age))
+		return p
+	}
+	old, young, unready, newest := aged(time.Hour, time.Minute), aged(30*time.Minute, time.Minute), aged(time.Minute, 0), aged(0, time.Minute)
+	for _, test := range []struct {
+		active, doomed []*corev1.Pod
+		want           string
+	}{
+		{[]*corev1.Pod{old, young, unready}, []*corev1.Pod{old, young, unready}, "[2 1]"},
+		{[]*corev1.Pod{old, young, newest}, []*corev1.Pod{old}, "[]"}, // nothing is older than no time
+		{nil, nil, "[]"},
+	} {
+		if got := fmt.Sprint(ratios(test.active, test.doomed, now)); got != test.want {
+			t.Errorf("%v, want %s", got, test.want)
+		}
+	}
+}

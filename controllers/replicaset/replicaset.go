@@ -53,6 +53,7 @@ func SetupReplication(workers int) reconcile.Setup {
 }
 
 func setup(c *reconcile.Controller, k kind, sets cache.SharedIndexInformer, queue, component string, workers int) error {
+	register()
 	control, err := pod.NewControl(c, component)
 	if err != nil {
 		return err
@@ -132,7 +133,11 @@ func (e *engine) scale(ctx context.Context, s *set, active []*corev1.Pod) error 
 		})
 		return err
 	}
-	doomed := excess(active, e.relatives(s), -count, e.clock.Now())
+	now := e.clock.Now()
+	doomed := excess(active, e.relatives(s), -count, now)
+	for _, ratio := range ratios(active, doomed, now) {
+		ages.Observe(ratio)
+	}
 	return owned.Together(len(doomed), func(i int) error { return e.pods.Delete(ctx, s.Owner, doomed[i]) })
 }
 
