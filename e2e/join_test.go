@@ -126,7 +126,7 @@ func TestKubeletJoins(t *testing.T) {
 	// One to serve by is signed when an administrator has approved it.
 	serving, uid := ask(certificatesv1.KubeletServingSignerName, certificatesv1.UsageServerAuth, "joined.example.org")
 	c := &cluster{servers: []*server{s}, environment: map[string]string{"REQUEST": serving}}
-	c.run(t, "testdata/join.txtar")
+	t.Run("requests", func(t *testing.T) { c.run(t, "testdata/join.txtar") })
 	issued := must(csr.WaitForCertificate(ctx, node, serving, uid))(t)
 	block, _ := pem.Decode(issued)
 	if block == nil {
