@@ -60,6 +60,17 @@ type measured struct {
 	latencies latencies
 	errors    int64
 	seconds   float64
+	cpu       time.Duration // of the server; 0 when its processes are not known
+}
+
+// fan is fan, and what it took of the system's processors.
+func (s *system) fan(workers, total int, f func(worker, i int) error) measured {
+	before, unknown := s.cpu()
+	m := fan(workers, total, f)
+	if after, err := s.cpu(); err == nil && unknown == nil {
+		m.cpu = after - before
+	}
+	return m
 }
 
 // fan runs f(worker, i) for every i below total on the given number of workers.
@@ -87,17 +98,21 @@ func fan(workers, total int, f func(worker, i int) error) measured {
 		})
 	}
 	wg.Wait()
-	return measured{slices.Concat(perWorker...), failed.Load(), time.Since(start).Seconds()}
+	return measured{latencies: slices.Concat(perWorker...), errors: failed.Load(), seconds: time.Since(start).Seconds()}
 }
 
 func (m measured) result(scenario string) result {
 	rate := math.Round(float64(len(m.latencies)) / m.seconds)
 	p50, p99 := m.latencies.quantile(.5), m.latencies.quantile(.99)
 	headline := fmt.Sprintf("%.0f/s, p99 %.1f ms", rate, p99)
+	each := m.cpu.Microseconds() / int64(max(1, len(m.latencies)))
+	if each > 0 {
+		headline += fmt.Sprintf(", CPU %d µs", each)
+	}
 	if m.errors > 0 {
 		headline += fmt.Sprintf(", %d errors", m.errors)
 	}
 	return result{Scenario: scenario, Headline: headline, Figures: map[string]any{
-		"operations": len(m.latencies), "errors": m.errors, "per_s": rate, "p50_ms": p50, "p99_ms": p99, "max_ms": m.latencies.quantile(1),
+		"operations": len(m.latencies), "errors": m.errors, "per_s": rate, "p50_ms": p50, "p99_ms": p99, "max_ms": m.latencies.quantile(1), "cpu_us": each,
 	}}
 }

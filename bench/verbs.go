@@ -22,11 +22,11 @@ func populate(ctx context.Context, s *system, l load) ([]result, error) {
 	if err := l.ensureNamespaces(ctx, clients[0]); err != nil {
 		return nil, err
 	}
-	nodes := fan(l.clients, l.nodes, func(w, i int) error {
+	nodes := s.fan(l.clients, l.nodes, func(w, i int) error {
 		_, err := clients[w].CoreV1().Nodes().Create(ctx, node(i), metav1.CreateOptions{})
 		return err
 	})
-	pods := fan(l.clients, l.pods, func(w, i int) error {
+	pods := s.fan(l.clients, l.pods, func(w, i int) error {
 		_, err := clients[w].CoreV1().Pods(l.namespace(i)).Create(ctx, l.pod(i), metav1.CreateOptions{})
 		return err
 	})
@@ -51,7 +51,7 @@ func get(ctx context.Context, s *system, l load) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := fan(l.clients, l.operations, func(w, i int) error {
+	m := s.fan(l.clients, l.operations, func(w, i int) error {
 		i = l.scattered(i)
 		_, err := clients[w].CoreV1().Pods(l.namespace(i)).Get(ctx, podName(i), metav1.GetOptions{})
 		return err
@@ -64,7 +64,7 @@ func patchStatus(ctx context.Context, s *system, l load) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := fan(l.clients, l.operations, func(w, i int) error {
+	m := s.fan(l.clients, l.operations, func(w, i int) error {
 		pod := l.scattered(i)
 		patch := fmt.Appendf(nil, `{"status":{"phase":"Running","podIP":"10.1.%d.%d"}}`, i%250, i/250%250)
 		_, err := clients[w].CoreV1().Pods(l.namespace(pod)).Patch(ctx, podName(pod), types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
@@ -82,7 +82,7 @@ func leases(ctx context.Context, s *system, l load) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := fan(l.clients, l.nodes*l.rounds, func(w, i int) error { return held.renew(ctx, clients[w], nodeName(i%l.nodes)) })
+	m := s.fan(l.clients, l.nodes*l.rounds, func(w, i int) error { return held.renew(ctx, clients[w], nodeName(i%l.nodes)) })
 	return []result{m.result("renew node leases")}, nil
 }
 
@@ -141,7 +141,7 @@ func churn(ctx context.Context, s *system, l load) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := fan(l.clients, l.operations, func(w, i int) error {
+	m := s.fan(l.clients, l.operations, func(w, i int) error {
 		configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("churn-%d", i)}, Data: map[string]string{"k": strings.Repeat("x", 512)}}
 		api := clients[w].CoreV1().ConfigMaps("default")
 		if _, err := api.Create(ctx, configMap, metav1.CreateOptions{}); err != nil {

@@ -1,7 +1,7 @@
 // Package audit owns the audit log: the steps of the request flow that record
 // who asked for what and what became of it, and what the handlers add to that.
-// Policy, events and backends are upstream's, see
-// https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/.
+// Policy, events and backends are upstream's but for the one that writes JSON to
+// a file, see https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/.
 //
 // A handler hands over the objects of a request and its answer with [Request],
 // [Patch] and [Response]; where answers are made of stored bytes it first asks
@@ -40,12 +40,24 @@ func New(o *options.AuditOptions, log *slog.Logger) (*Log, error) {
 		return nil, err
 	}
 	var made genericserver.Config // only where upstream's options put what they make
-	if err := o.ApplyTo(&made); err != nil {
+	others := *o
+	others.LogOptions.Path = "" // the file is ours
+	if err := others.ApplyTo(&made); err != nil {
 		return nil, fmt.Errorf("prepare the audit log: %w", err)
 	}
+	backend := made.AuditBackend
+	if o.LogOptions.Path != "" && made.AuditPolicyRuleEvaluator != nil {
+		file, err := newFile(&o.LogOptions)
+		if err != nil {
+			return nil, fmt.Errorf("prepare the audit log: %w", err)
+		}
+		if backend = file; made.AuditBackend != nil {
+			backend = audit.Union(file, made.AuditBackend)
+		}
+	}
 	switch {
-	case made.AuditBackend != nil:
-		return &Log{policy: made.AuditPolicyRuleEvaluator, backend: made.AuditBackend, stop: make(chan struct{})}, nil
+	case backend != nil:
+		return &Log{policy: made.AuditPolicyRuleEvaluator, backend: backend, stop: make(chan struct{})}, nil
 	case o.PolicyFile != "":
 		log.Warn("no audit log is written: --audit-policy-file needs --audit-log-path or --audit-webhook-config-file")
 	case o.LogOptions.Path != "" || o.WebhookOptions.ConfigFile != "":

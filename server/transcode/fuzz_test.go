@@ -48,7 +48,7 @@ func FuzzString(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := appendString(nil, s); string(got) != string(want) {
+		if got := AppendString(nil, s); string(got) != string(want) {
 			t.Errorf("%q is written %s, want %s", s, got, want)
 		}
 	})

@@ -100,7 +100,7 @@ func appendIntOrString(out, b []byte) ([]byte, bool) {
 	if b[1] == isInt {
 		return strconv.AppendInt(out, int64(int32(number)), 10), true
 	}
-	return appendString(out, b[at:]), true
+	return AppendString(out, b[at:]), true
 }
 
 // appendFieldsV1 copies the fields of a manager, which are JSON already, if they

@@ -10,8 +10,8 @@ var plain = func() (table [256]bool) {
 	return table
 }()
 
-// appendString writes a string as encoding/json does, safe for HTML.
-func appendString(out, s []byte) []byte {
+// AppendString writes a string as encoding/json does, safe for HTML.
+func AppendString(out, s []byte) []byte {
 	out = append(out, '"')
 	for i, c := range s {
 		if !plain[c] {

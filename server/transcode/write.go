@@ -18,10 +18,10 @@ type writer struct {
 func (w *writer) root(out []byte, m *message, kind, apiVersion string) ([]byte, bool) {
 	start := len(out)
 	if kind != "" {
-		out = appendString(append(out, `,"kind":`...), []byte(kind))
+		out = AppendString(append(out, `,"kind":`...), []byte(kind))
 	}
 	if apiVersion != "" {
-		out = appendString(append(out, `,"apiVersion":`...), []byte(apiVersion))
+		out = AppendString(append(out, `,"apiVersion":`...), []byte(apiVersion))
 	}
 	out, ok := w.members(out, m, 0, len(w.body), 0)
 	return closed(out, start), ok
@@ -152,7 +152,7 @@ func (w *writer) mapping(out []byte, f *field, s slot, depth int) ([]byte, bool)
 			return out, false
 		}
 		last = key
-		out = append(appendString(out, key), ':')
+		out = append(AppendString(out, key), ':')
 		if out, ok = w.value(out, f.element, of, depth); !ok {
 			return out, false
 		}
@@ -205,7 +205,7 @@ func (w *writer) value(out []byte, f *field, value uint64, depth int) ([]byte, b
 	at, end := slot{value: value}.span()
 	switch f.kind {
 	case kindString:
-		return appendString(out, w.body[at:end]), true
+		return AppendString(out, w.body[at:end]), true
 	case kindBytes:
 		out = base64.StdEncoding.AppendEncode(append(out, '"'), w.body[at:end])
 		return append(out, '"'), true
@@ -258,7 +258,7 @@ func (w *writer) strings(out []byte, at, end int) ([]byte, bool) {
 		if size, at = varint(b, at+1); at < 0 || size > uint64(end-at) {
 			return out, false
 		}
-		out = appendString(append(out, ','), b[at:at+int(size)])
+		out = AppendString(append(out, ','), b[at:at+int(size)])
 		at += int(size)
 	}
 	out[start] = '['
