@@ -14,10 +14,13 @@ import (
 	"net/http"
 	"time"
 
+	endpointmetrics "k8s.io/apiserver/pkg/endpoints/metrics"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/server/filters"
 	"k8s.io/apiserver/pkg/server/mux"
 	"k8s.io/apiserver/pkg/util/flowcontrol"
+	"k8s.io/apiserver/pkg/util/flowcontrol/fairqueuing/eventclock"
+	"k8s.io/apiserver/pkg/util/flowcontrol/fairqueuing/queueset"
 	"k8s.io/apiserver/pkg/util/flowcontrol/metrics"
 	flowcontrolrequest "k8s.io/apiserver/pkg/util/flowcontrol/request"
 	"k8s.io/client-go/informers"
@@ -64,8 +67,10 @@ type Config struct {
 
 // A Control decides when requests are served.
 type Control struct {
-	config Config
-	fair   flowcontrol.Interface // nil: plain limits
+	config            Config
+	fair              flowcontrol.Interface // nil: plain limits
+	classes           classes
+	executing, queued inflight
 }
 
 // New asks the informers for what it needs to know; the caller starts them.
@@ -73,7 +78,19 @@ func New(c Config) *Control {
 	control := &Control{config: c}
 	if c.Limits.Fairness {
 		metrics.Register()
-		control.fair = flowcontrol.New(c.Informers, c.Client.FlowcontrolV1(), c.Limits.Requests+c.Limits.MutatingRequests)
+		control.executing.reads.gauge, control.executing.writes.gauge = metrics.GetExecutingReadonlyConcurrency(), metrics.GetExecutingMutatingConcurrency()
+		control.queued.reads.gauge, control.queued.writes.gauge = metrics.GetWaitingReadonlyConcurrency(), metrics.GetWaitingMutatingConcurrency()
+		clock := eventclock.Real{}
+		control.fair = flowcontrol.NewTestable(flowcontrol.TestableConfig{ // upstream's New, with queue sets of our own
+			Name: "Controller", Clock: clock, AsFieldManager: flowcontrol.ConfigConsumerAsFieldManager,
+			FoundToDangling:        func(found bool) bool { return !found },
+			InformerFactory:        c.Informers,
+			FlowcontrolClient:      c.Client.FlowcontrolV1(),
+			ServerConcurrencyLimit: c.Limits.Requests + c.Limits.MutatingRequests,
+			ReqsGaugeVec:           metrics.PriorityLevelConcurrencyGaugeVec,
+			ExecSeatsGaugeVec:      metrics.PriorityLevelExecutionSeatsGaugeVec,
+			QueueSetFactory:        spareFactory{queueset.NewQueueSetFactory(clock), &control.classes},
+		})
 	}
 	return control
 }
@@ -87,7 +104,7 @@ func (c *Control) Step(next http.Handler) http.Handler {
 	sizes := newSizes(c.config.Table)
 	estimate := flowcontrolrequest.NewWorkEstimator(sizes.of, c.fair.GetInterestedWatchCount,
 		flowcontrolrequest.DefaultWorkEstimatorConfig(), c.fair.GetMaxSeats)
-	return filters.WithPriorityAndFairness(next, c.config.LongRunning, c.fair, estimate, c.config.Timeout/4)
+	return &fairStep{Control: c, next: next, estimate: estimate, dropped: flowcontrol.NewDroppedRequestsTracker()}
 }
 
 // Run follows the configuration until ctx ends. Before it has read it, callers
@@ -98,7 +115,8 @@ func (c *Control) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	filters.StartPriorityAndFairnessWatermarkMaintenance(ctx.Done())
+	go c.executing.report(ctx, endpointmetrics.ExecutingPhase)
+	go c.queued.report(ctx, endpointmetrics.WaitingPhase)
 	return c.fair.Run(ctx.Done())
 }
 
