@@ -19,16 +19,17 @@ import (
 func (s *Server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if caller, ok := loopback.User(r.Context()); ok {
-			next.ServeHTTP(w, r.WithContext(request.WithUser(r.Context(), caller)))
+			factsOf(r).set(userKey, caller)
+			next.ServeHTTP(w, r)
 			return
 		}
 		a := s.api.authentication
 		began := time.Now()
-		asked := r
+		f := factsOf(r)
 		if len(a.audiences) > 0 {
-			asked = r.WithContext(authenticator.WithAudiences(r.Context(), a.audiences))
+			f.set(audiencesKey, a.audiences)
 		}
-		response, ok, err := a.AuthenticateRequest(asked)
+		response, ok, err := a.AuthenticateRequest(r)
 		if ok && err == nil && !acceptable(a.audiences, response.Audiences) {
 			ok, err = false, fmt.Errorf("unable to match the audience: %v , accepted: %v", response.Audiences, a.audiences)
 		}
@@ -45,7 +46,8 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 		if r.ProtoMajor == 2 && auth.IsAnonymous(response.User) {
 			closeConnection(w)
 		}
-		next.ServeHTTP(w, asked.WithContext(request.WithUser(asked.Context(), response.User)))
+		f.set(userKey, response.User)
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -72,7 +72,6 @@ func (d *dispatch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			encode.Error(w, r, nil, encode.UnknownPath()) // one object is in a namespace
 			return
 		}
-		r = r.WithContext(request.WithNamespace(r.Context(), info.Namespace))
 	} else if info.Namespace != "" {
 		// /namespaces/NAME is its own namespace to authorizers, and in none to handlers.
 		if row.Resource != "namespaces" {

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 	genericfilters "k8s.io/apiserver/pkg/server/filters"
 
+	"github.com/howdah/howdah/server/audit"
 	"github.com/howdah/howdah/server/encode"
 	"github.com/howdah/howdah/server/flowcontrol"
 	"github.com/howdah/howdah/server/metrics"
@@ -26,10 +27,11 @@ func (s *Server) flow(router http.Handler, control *flowcontrol.Control) http.Ha
 	steps := []func(http.Handler) http.Handler{
 		roomyStack,
 		s.recoverPanic,
+		gatherFacts,
 		decodedPath,
 		s.auditID,
 		requestInfo,
-		metrics.Requests(longRunning),
+		arrival,
 		s.sendAway,
 		cacheControl,
 		s.strictTransport,
@@ -93,15 +95,17 @@ func decodedPath(next http.Handler) http.Handler {
 
 // auditID echoes the caller's Audit-ID or gives the request one.
 func (s *Server) auditID(next http.Handler) http.Handler {
-	if s.audit != nil {
-		return s.audit.Init(next)
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get("Audit-ID")
 		if id == "" {
 			id = uuid.NewString()
 		}
-		w.Header().Set("Audit-Id", id)
+		w.Header()["Audit-Id"] = []string{id}
+		if s.audit != nil {
+			f := factsOf(r)
+			f.set(auditKey, audit.Context(id))
+			f.set(receivedKey, time.Now())
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -113,7 +117,21 @@ func requestInfo(next http.Handler) http.Handler {
 			encode.Error(w, r, nil, apierrors.NewInternalError(fmt.Errorf("failed to create RequestInfo: %w", err)))
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(request.WithRequestInfo(r.Context(), info)))
+		f := factsOf(r)
+		f.set(infoKey, info)
+		if info.IsResourceRequest {
+			f.set(namespaceKey, info.Namespace)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// arrival has metrics count the request's time from here.
+func arrival(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		info, _ := request.RequestInfoFrom(r.Context())
+		factsOf(r).set(metrics.Arrival(longRunning(r, info)))
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -172,8 +190,10 @@ func (s *Server) deadline(next http.Handler) http.Handler {
 			// body is read by then; connections that can't do this are our own.
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout + bodyGrace))
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), timeout)
+		f := factsOf(r)
+		ctx, cancel := context.WithTimeout(f.Context, timeout)
 		defer cancel()
-		next.ServeHTTP(w, r.WithContext(ctx))
+		f.Context = ctx
+		next.ServeHTTP(w, r)
 	})
 }

@@ -41,6 +41,7 @@ func (s *Server) impersonate(next http.Handler) http.Handler {
 		}
 		s.log.Debug("impersonation", "user", attributes.GetUser().GetName(), "as", is.User.GetName(), "groups", is.User.GetGroups())
 		audit.LogImpersonatedUser(ctx, is.User, is.Constraint)
-		next.ServeHTTP(w, r.WithContext(request.WithUser(ctx, is.User)))
+		factsOf(r).set(userKey, is.User)
+		next.ServeHTTP(w, r)
 	})
 }

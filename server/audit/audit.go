@@ -10,12 +10,13 @@
 package audit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/endpoints/filters"
 	"k8s.io/apiserver/pkg/endpoints/request"
@@ -80,13 +81,11 @@ func (l *Log) Stop() {
 	l.backend.Shutdown()
 }
 
-// Init gives each request its ID, and the place where it is recorded. It is the
-// first step, so that the answers of all others have the ID.
-func (l *Log) Init(next http.Handler) http.Handler {
-	next = filters.WithAuditInit(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(request.WithReceivedTimestamp(r.Context(), time.Now())))
-	})
+// Context is where a request with that ID is recorded.
+func Context(id string) *audit.AuditContext {
+	ctx := audit.WithAuditContext(context.Background())
+	audit.WithAuditID(ctx, types.UID(id))
+	return audit.AuditContextFrom(ctx)
 }
 
 // Requests records the requests of known callers. It comes after authentication

@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"context"
 	"net/http"
 	"time"
 
@@ -12,17 +11,10 @@ import (
 	"github.com/howdah/howdah/server/resource"
 )
 
-// Requests is the step of the request flow that remembers when requests
-// arrived, for [Serve]. It needs the RequestInfo.
-func Requests(longRunning request.LongRunningRequestCheck) func(http.Handler) http.Handler {
-	metrics.Register()
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			info, _ := request.RequestInfoFrom(r.Context())
-			a := &arrival{at: time.Now(), longRunning: longRunning(r, info)}
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), arrivalKey{}, a)))
-		})
-	}
+// Arrival is what [Serve] and [Path] look for in a request's context, key and
+// value: when it arrived, which is now, and whether it is long-running.
+func Arrival(longRunning bool) (key, value any) {
+	return arrivalKey{}, &arrival{at: time.Now(), longRunning: longRunning}
 }
 
 type arrival struct {
