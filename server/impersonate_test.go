@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/howdah/howdah/auth/pki/pkitest"
 )
 
 // as is a client that acts as somebody else.
@@ -94,10 +96,10 @@ func TestImpersonation(t *testing.T) {
 
 // API servers behind this one learn whom to believe.
 func TestTrust(t *testing.T) {
-	proxies := newTestAuthority(t, "proxies")
+	proxies := pkitest.New(t, "proxies", 0)
 	theirs := Options{}
 	proxy := &theirs.Authentication.FrontProxy
-	proxy.ClientCAFile, proxy.AllowedNames, proxy.UsernameHeaders = proxies.file(t), []string{"front"}, []string{"X-Remote-User"}
+	proxy.ClientCAFile, proxy.AllowedNames, proxy.UsernameHeaders = proxies.File(t), []string{"front"}, []string{"X-Remote-User"}
 	for name, c := range map[string]struct {
 		options Options
 		want    map[string]string

@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/cert"
 
+	"github.com/howdah/howdah/auth/pki/pkitest"
 	"github.com/howdah/howdah/storage/storagetest"
 )
 
@@ -219,10 +220,10 @@ func TestCertificatesOfOthers(t *testing.T) {
 // are refused on the connections that they opened, and new ones taken.
 func TestAuthorityGoes(t *testing.T) {
 	t.Parallel()
-	old, young := newTestAuthority(t, "old"), newTestAuthority(t, "young")
-	file := old.file(t)
+	old, young := pkitest.New(t, "old", 0), pkitest.New(t, "young", 0)
+	file := old.File(t)
 	s := start(t, Options{DataDir: t.TempDir(), ClientCAFile: file})
-	eve, ada := old.client(t, subject("eve", x509.ExtKeyUsageClientAuth)), young.client(t, subject("ada", x509.ExtKeyUsageClientAuth))
+	eve, ada := clientBy(t, old, pkitest.Subject("eve", x509.ExtKeyUsageClientAuth)), clientBy(t, young, pkitest.Subject("ada", x509.ExtKeyUsageClientAuth))
 	var dials atomic.Int64
 	eve.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		dials.Add(1)
@@ -234,7 +235,7 @@ func TestAuthorityGoes(t *testing.T) {
 	if got := askRaw(t, ada, s, http.Header{}); got != "401" {
 		t.Fatalf("at first ada is %q", got)
 	}
-	if err := os.Rename(young.file(t), file); err != nil {
+	if err := os.Rename(young.File(t), file); err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
@@ -298,4 +299,110 @@ func TestRightsAreThoseOfNow(t *testing.T) {
 		}
 		wantForbidden(t, "a right that was taken from her", give(), "is attempting to grant RBAC permissions not currently held")
 	}
+}
+
+// TestPodCertificatesOfOthers is a kubelet that asks for certificates of pods which
+// it does not run.
+func TestPodCertificatesOfOthers(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{DataDir: t.TempDir()})
+	root, ctx := admin(t, s), t.Context()
+	makeAccount(t, root, "one")
+	account, err := root.CoreV1().ServiceAccounts("default").Get(ctx, "one", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	uids := map[string]types.UID{}
+	for _, name := range []string{"n1", "n2"} {
+		node, err := root.CoreV1().Nodes().Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		uids[name] = node.UID
+	}
+	mine, theirs := podOn(t, root, "mine", "n1", "one"), podOn(t, root, "theirs", "n2", "one")
+	n1, _ := caller(t, s, "system:node:n1", "system:nodes")
+	n2, _ := caller(t, s, "system:node:n2", "system:nodes")
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stub, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := func(name string, pod *corev1.Pod, node string) *certificatesv1.PodCertificateRequest {
+		return &certificatesv1.PodCertificateRequest{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: certificatesv1.PodCertificateRequestSpec{
+			SignerName: "example.org/pods", PodName: pod.Name, PodUID: pod.UID, ServiceAccountName: account.Name, ServiceAccountUID: account.UID,
+			NodeName: types.NodeName(node), NodeUID: uids[node], StubPKCS10Request: stub,
+		}}
+	}
+	requests := n1.CertificatesV1().PodCertificateRequests("default")
+	// What the plugin knows of nodes and pods is a moment behind.
+	var made error
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if _, made = requests.Create(ctx, request("mine", mine, "n1"), metav1.CreateOptions{}); made == nil {
+			break
+		}
+	}
+	if made != nil {
+		t.Fatalf("a certificate for a node's own pod: %v", made)
+	}
+	_, err = requests.Create(ctx, request("other", theirs, "n2"), metav1.CreateOptions{})
+	wantForbidden(t, "in another node's name", err, `which is not the requesting node "n1"`)
+	_, err = requests.Create(ctx, request("theirs", theirs, "n1"), metav1.CreateOptions{})
+	wantForbidden(t, "for another node's pod", err, `pod "default/theirs" is not running on node "n1"`)
+	former := mine.DeepCopy()
+	former.UID = "former"
+	if _, err = requests.Create(ctx, request("former", former, "n1"), metav1.CreateOptions{}); err == nil {
+		t.Error("a certificate for a pod's former life")
+	}
+	if _, err = requests.Get(ctx, "mine", metav1.GetOptions{}); err != nil {
+		t.Errorf("its own request: %v", err)
+	}
+	_, err = n2.CertificatesV1().PodCertificateRequests("default").Get(ctx, "mine", metav1.GetOptions{})
+	wantForbidden(t, "another node's request", err, "no relationship found between node 'n2' and this object")
+	if _, err = requests.List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=n1"}); err != nil {
+		t.Errorf("its own requests: %v", err)
+	}
+	_, err = requests.List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=n2"})
+	wantForbidden(t, "another node's requests", err, "can only list/watch podcertificaterequests with nodeName field selector")
+}
+
+// TestTrustBundlesOfSigners: who writes a bundle that is a signer's word needs the
+// right to attest for it.
+func TestTrustBundlesOfSigners(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{DataDir: t.TempDir()})
+	ctx := t.Context()
+	grant(t, s, "jane", true,
+		rbacv1.PolicyRule{APIGroups: []string{"certificates.k8s.io"}, Resources: []string{"signers"}, ResourceNames: []string{"example.org/mine", "example.org/few.*"}, Verbs: []string{"attest"}},
+		allow("certificates.k8s.io", "clustertrustbundles", "create", "update"))
+	jane, _ := caller(t, s, "jane")
+	bundles := jane.CertificatesV1().ClusterTrustBundles()
+	bundle := func(name, signer string) *certificatesv1.ClusterTrustBundle {
+		return &certificatesv1.ClusterTrustBundle{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: certificatesv1.ClusterTrustBundleSpec{
+			SignerName: signer, TrustBundle: string(pkitest.New(t, name, 0).PEM()),
+		}}
+	}
+	if _, err := bundles.Create(ctx, bundle("nobodys", ""), metav1.CreateOptions{}); err != nil {
+		t.Errorf("a bundle of no signer: %v", err)
+	}
+	mine, err := bundles.Create(ctx, bundle("example.org:mine:a", "example.org/mine"), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatalf("a bundle of her signer: %v", err)
+	}
+	mine.Spec.TrustBundle = bundle("b", "").Spec.TrustBundle
+	if _, err := bundles.Update(ctx, mine, metav1.UpdateOptions{}); err != nil {
+		t.Errorf("another bundle of her signer: %v", err)
+	}
+	_, err = bundles.Create(ctx, bundle("example.org:theirs:a", "example.org/theirs"), metav1.CreateOptions{})
+	wantForbidden(t, "a bundle of another signer", err, `user not permitted to attest for signerName "example.org/theirs"`)
+	theirs, err := admin(t, s).CertificatesV1().ClusterTrustBundles().Create(ctx, bundle("example.org:theirs:a", "example.org/theirs"), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs.Spec.TrustBundle = bundle("b", "").Spec.TrustBundle
+	_, err = bundles.Update(ctx, theirs, metav1.UpdateOptions{})
+	wantForbidden(t, "another signer's bundle, changed", err, `user not permitted to attest for signerName "example.org/theirs"`)
 }

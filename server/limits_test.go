@@ -4,20 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -65,31 +57,7 @@ func startWithTesters(t *testing.T, options Options) *Server {
 // configOf is for a user with a certificate of the server's own authority.
 func configOf(t *testing.T, s *Server, name string, groups ...string) *rest.Config {
 	t.Helper()
-	authority, err := tls.LoadX509KeyPair(filepath.Join(s.options.DataDir, "pki", "ca.crt"), filepath.Join(s.options.DataDir, "pki", "ca.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()),
-		Subject:      pkix.Name{CommonName: name, Organization: groups},
-		NotBefore:    time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, authority.Leaf, key.Public(), authority.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := adminConfig(t, s)
-	config.CertData = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	config.KeyData = pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})
+	_, config := caller(t, s, name, groups...)
 	config.QPS, config.RateLimiter = -1, nil
 	return config
 }
@@ -225,6 +193,58 @@ func renew(ctx context.Context, client kubernetes.Interface, namespace, name str
 	lease.Spec.RenewTime = &now
 	_, err = leases.Update(ctx, lease, metav1.UpdateOptions{})
 	return err
+}
+
+// TestSharesChange: whose share requests are of follows the cluster's configuration,
+// also for those that have been seen before.
+func TestSharesChange(t *testing.T) {
+	t.Parallel()
+	s := startWithTesters(t, Options{DataDir: t.TempDir(), Limits: limits(400, 200, true)})
+	config := configOf(t, s, "reader", testers)
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shareOf := func() string {
+		answer, err := client.Get(config.Host + "/api/v1/namespaces/default/configmaps")
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer.Header.Get(flowcontrolv1.ResponseHeaderMatchedFlowSchemaUID)
+	}
+	schemas := clientOf(t, s).FlowcontrolV1().FlowSchemas()
+	uid := func(name string) string {
+		schema, err := schemas.Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(schema.UID)
+	}
+	wait := func(want string) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); shareOf() != want; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("requests are of %s, want %s", shareOf(), want)
+			}
+		}
+	}
+	wait(uid("global-default"))
+	mine := &flowcontrolv1.FlowSchema{ObjectMeta: metav1.ObjectMeta{Name: "mine"}, Spec: flowcontrolv1.FlowSchemaSpec{
+		PriorityLevelConfiguration: flowcontrolv1.PriorityLevelConfigurationReference{Name: "workload-low"}, MatchingPrecedence: 100,
+		Rules: []flowcontrolv1.PolicyRulesWithSubjects{{
+			Subjects:      []flowcontrolv1.Subject{{Kind: flowcontrolv1.SubjectKindUser, User: &flowcontrolv1.UserSubject{Name: "reader"}}},
+			ResourceRules: []flowcontrolv1.ResourcePolicyRule{{Verbs: []string{"list"}, APIGroups: []string{""}, Resources: []string{"configmaps"}, Namespaces: []string{"default"}}},
+		}},
+	}}
+	if _, err := schemas.Create(t.Context(), mine, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	wait(uid("mine"))
+	if err := schemas.Delete(t.Context(), "mine", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	wait(uid("global-default"))
 }
 
 // TestWatchesTakeNoSeats: watches count while they begin, not while they wait.
