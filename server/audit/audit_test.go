@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/types"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -56,10 +58,11 @@ func serve(t *testing.T, o *options.AuditOptions, handler http.HandlerFunc) (ask
 	}
 	stop = sync.OnceFunc(l.Stop)
 	t.Cleanup(stop)
-	recorded := l.Init(l.Requests(nil)(handler))
+	recorded := l.Requests(nil)(handler)
 	return func(path string) (status int) {
 		r := httptest.NewRequest("GET", path, nil)
-		ctx := request.WithUser(r.Context(), &user.DefaultInfo{Name: "jane"})
+		ctx := audit.WithAuditContext(request.WithUser(r.Context(), &user.DefaultInfo{Name: "jane"}))
+		audit.WithAuditID(ctx, types.UID(path))
 		ctx = request.WithRequestInfo(ctx, &request.RequestInfo{Path: path, Verb: "get"})
 		w := httptest.NewRecorder()
 		defer func() {
@@ -274,6 +277,83 @@ func TestTruncation(t *testing.T) {
 	got, _ := h.paths()
 	if len(got) != 20 || got["/large"].RequestURI != "" {
 		t.Errorf("%d events came, with the one that is too large: %v", len(got), got["/large"].RequestURI != "")
+	}
+}
+
+// recordRequests is a policy that records what was sent.
+const recordRequests = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Request}]\n"
+
+// sends is a handler whose requests have so many bytes.
+func sends(size int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		Patch(r.Context(), func() ([]byte, error) { return fmt.Appendf(nil, `{"a":%q}`, strings.Repeat("x", size)), nil })
+		ok(w, r)
+	}
+}
+
+// TestTruncatedFile: an event that is too large for the file loses its objects and
+// says so, and is left out if that is not enough.
+func TestTruncatedFile(t *testing.T) {
+	for _, mode := range []string{"blocking", "batch"} {
+		o, path := newOptions(t)
+		if err := os.WriteFile(o.PolicyFile, []byte(recordRequests), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o.LogOptions.BatchOptions.Mode = mode
+		o.LogOptions.TruncateOptions.Enabled, o.LogOptions.TruncateOptions.TruncateConfig.MaxEventSize = true, 2000
+		small, stopSmall := serve(t, o, sends(10))
+		small("/small")
+		stopSmall()
+		large, stopLarge := serve(t, o, sends(5000))
+		large("/large")
+		large("/" + strings.Repeat("x", 3000))
+		stopLarge()
+		lines := strings.Split(strings.TrimSpace(read(t, path)), "\n")
+		events := make([]auditv1.Event, len(lines))
+		for i, line := range lines {
+			if err := json.Unmarshal([]byte(line), &events[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(events) != 2 || events[0].RequestURI != "/small" || events[0].RequestObject == nil || len(events[0].Annotations) > 0 ||
+			events[1].RequestURI != "/large" || events[1].RequestObject != nil || events[1].Annotations["audit.k8s.io/truncated"] != "true" {
+			t.Errorf("%s: %s", mode, lines)
+		}
+	}
+}
+
+// TestBatches: they have as many events as they may, and as many bytes.
+func TestBatches(t *testing.T) {
+	for what, c := range map[string]struct {
+		set  func(*options.AuditWebhookOptions)
+		most int
+	}{
+		"by number": {func(o *options.AuditWebhookOptions) { o.BatchOptions.BatchConfig.MaxBatchSize = 3 }, 3},
+		"by bytes": {func(o *options.AuditWebhookOptions) {
+			o.TruncateOptions.Enabled = true
+			o.TruncateOptions.TruncateConfig.MaxEventSize, o.TruncateOptions.TruncateConfig.MaxBatchSize = 3000, 5000
+		}, 2},
+	} {
+		h := &hook{}
+		o := h.options(t)
+		if err := os.WriteFile(o.PolicyFile, []byte(recordRequests), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		batch := &o.WebhookOptions.BatchOptions.BatchConfig
+		batch.MaxBatchWait, batch.ThrottleEnable = time.Hour, false
+		c.set(&o.WebhookOptions)
+		ask, stop := serve(t, o, sends(1500))
+		for i := range 10 {
+			ask(fmt.Sprint("/", i))
+		}
+		stop()
+		got, _ := h.paths()
+		h.mu.Lock()
+		sizes := slices.Clone(h.sizes)
+		h.mu.Unlock()
+		if len(got) != 10 || slices.Max(sizes) > c.most || len(sizes) < 10/c.most {
+			t.Errorf("%s: %d events in batches of %v", what, len(got), sizes)
+		}
 	}
 }
 

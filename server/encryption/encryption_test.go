@@ -7,11 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/server/options/encryptionconfig/controller"
+	"k8s.io/apiserver/pkg/storage/value/encrypt/envelope/kmsv2"
 	"k8s.io/component-base/metrics/legacyregistry"
 
 	"github.com/howdah/howdah/server/encryption/kmstest"
@@ -314,6 +316,66 @@ func TestKeyServiceRotates(t *testing.T) {
 	}
 	if _, stale, err := c.Open(t.Context(), secret, seal(t, c, secret, []byte("v"))); err != nil || stale {
 		t.Errorf("after: stale %v: %v", stale, err)
+	}
+}
+
+// TestKeyServiceLimit: for three minutes after the service was last well values
+// are sealed without it, then no more until it is back. Opening goes on. A service
+// whose key has no name, or one that is too long, is not well.
+func TestKeyServiceLimit(t *testing.T) {
+	t.Parallel()
+	began, ahead := time.Now(), atomic.Int64{}
+	t.Cleanup(kmsv2.SetNowFuncForTests("limit", func() time.Time { return began.Add(time.Duration(ahead.Load())) }))
+	plugin := kmstest.Start(t)
+	c, _ := load(t, rule("secrets", "kms: {apiVersion: v2, name: limit, timeout: 1s, endpoint: '"+plugin.Endpoint+"'}"), false)
+	sealed := seal(t, c, secret, []byte("v"))
+	check := c.Checks()["kms-providers"]
+	fails := func(what string) {
+		t.Helper()
+		for deadline := time.Now().Add(2 * time.Minute); check(t.Context()) == nil; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s is said to be healthy", what)
+			}
+		}
+	}
+	limit := func(what string) {
+		t.Helper()
+		ahead.Add(int64(2 * time.Minute))
+		if _, err := c.Seal(t.Context(), secret, []byte("v")); err != nil {
+			t.Errorf("%s, before the limit: %v", what, err)
+		}
+		ahead.Add(int64(2 * time.Minute))
+		if _, err := c.Seal(t.Context(), secret, []byte("v")); err == nil || !strings.Contains(err.Error(), "expired") {
+			t.Errorf("%s, after the limit: %v", what, err)
+		}
+		if plain, _, err := c.Open(t.Context(), secret, sealed); err != nil || string(plain) != "v" {
+			t.Errorf("%s, after the limit: opened %q: %v", what, plain, err)
+		}
+	}
+	back := func() {
+		t.Helper()
+		for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+			_ = check(t.Context())
+			_, err := c.Seal(t.Context(), secret, []byte("v"))
+			if err == nil {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatal(err)
+			}
+		}
+	}
+	plugin.Pause()
+	fails("a service that is away")
+	limit("without the service")
+	plugin.Resume(t)
+	back()
+	for _, name := range []string{"", strings.Repeat("x", 1025)} {
+		plugin.Call(name)
+		fails("a key with a bad name")
+		limit("with a bad name")
+		plugin.Rotate(t)
+		back()
 	}
 }
 
