@@ -320,7 +320,20 @@ func TestPodCertificatesOfOthers(t *testing.T) {
 		}
 		uids[name] = node.UID
 	}
-	mine, theirs := podOn(t, root, "mine", "n1", "one"), podOn(t, root, "theirs", "n2", "one")
+	const signer = "example.org/pods"
+	pod := func(name, node string) *corev1.Pod {
+		t.Helper()
+		source := corev1.VolumeProjection{PodCertificate: &corev1.PodCertificateProjection{SignerName: signer, KeyType: "ECDSAP256", CredentialBundlePath: "c.pem"}}
+		made, err := root.CoreV1().Pods("default").Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{
+			NodeName: node, ServiceAccountName: "one", Containers: []corev1.Container{{Name: "c", Image: "i"}},
+			Volumes: []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{source}}}}},
+		}}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	mine, theirs := pod("mine", "n1"), pod("theirs", "n2")
 	n1, _ := caller(t, s, "system:node:n1", "system:nodes")
 	n2, _ := caller(t, s, "system:node:n2", "system:nodes")
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -333,7 +346,7 @@ func TestPodCertificatesOfOthers(t *testing.T) {
 	}
 	request := func(name string, pod *corev1.Pod, node string) *certificatesv1.PodCertificateRequest {
 		return &certificatesv1.PodCertificateRequest{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: certificatesv1.PodCertificateRequestSpec{
-			SignerName: "example.org/pods", PodName: pod.Name, PodUID: pod.UID, ServiceAccountName: account.Name, ServiceAccountUID: account.UID,
+			SignerName: signer, PodName: pod.Name, PodUID: pod.UID, ServiceAccountName: account.Name, ServiceAccountUID: account.UID,
 			NodeName: types.NodeName(node), NodeUID: uids[node], StubPKCS10Request: stub,
 		}}
 	}
