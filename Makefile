@@ -40,7 +40,7 @@ e2e: build postgres ## run kubectl and client-go against bin/howdah on SQLite, P
 	cd e2e && go test -timeout 30m ./...
 
 .PHONY: node
-node: build ## make this machine a node for a while: a real kubelet runs containers (root, containerd, runc, CNI plugins, static busybox)
+node: build ## make this machine a node for a while: a real kubelet runs containers (root, containerd, runc, CNI plugins, iptables, curl, static busybox)
 	cd e2e && go test -run 'TestNode$$' -count=1 -v -timeout 30m . -args -node
 
 .PHONY: conformance

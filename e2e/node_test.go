@@ -43,6 +43,7 @@ func TestNode(t *testing.T) {
 	c := &cluster{servers: []*server{s}, environment: map[string]string{"ADVERTISED": fmt.Sprintf("https://%s:%d", host, s.port)}}
 	t.Run("before", func(t *testing.T) { c.run(t, "testdata/node/before/*.txtar") })
 	n.kubelet()
+	n.proxy()
 	c.run(t, "testdata/node/*.txtar")
 }
 
@@ -92,7 +93,7 @@ func (n *node) containerd() {
 		n.t.Fatal(err)
 	}
 	n.write("cni/10.conflist", `{"cniVersion": "0.4.0", "name": "howdah-e2e", "plugins": [
-		{"type": "bridge", "bridge": "howdah-e2e", "isGateway": true,
+		{"type": "bridge", "bridge": "howdah-e2e", "isGateway": true, "hairpinMode": true,
 		 "ipam": {"type": "host-local", "dataDir": "`+cni+`/leases", "ranges": [[{"subnet": "10.213.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}`)
 	plugins := "/opt/cni/bin"
 	if _, err := os.Stat(plugins); err != nil {
@@ -223,4 +224,27 @@ evictionHard: {memory.available: 10Mi, nodefs.available: 1%%, imagefs.available:
 	if err != nil {
 		n.t.Fatal("the node did not become ready:", err)
 	}
+}
+
+// proxy starts a kube-proxy under the name that has its role by default.
+func (n *node) proxy() {
+	n.t.Helper()
+	program := must(buildProxy())(n.t)
+	certificate, key, err := n.issue("system:kube-proxy", nil)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	kubeconfig := n.write("proxy.kubeconfig", fmt.Sprintf(`
+apiVersion: v1
+kind: Config
+clusters: [{name: howdah, cluster: {server: "https://%s:%d", certificate-authority: "%s/pki/ca.crt"}}]
+users: [{name: proxy, user: {client-certificate: %q, client-key: %q}}]
+contexts: [{name: proxy, context: {cluster: howdah, user: proxy}}]
+current-context: proxy
+`, n.host, n.port, n.server.dir, n.write("proxy.crt", string(certificate)), n.write("proxy.key", string(key))))
+	// Pods on one bridge answer each other directly, behind the back of who
+	// translated the address; hence --masquerade-all.
+	n.t.Cleanup(func() { exec.Command(program, "--cleanup").Run() })
+	n.run(program, "--kubeconfig", kubeconfig, "--proxy-mode", "iptables", "--masquerade-all", "--conntrack-max-per-core", "0",
+		"--hostname-override", "real-node", "--cluster-cidr", "10.213.0.0/24")
 }

@@ -33,4 +33,5 @@ var (
 	buildHelm          = program("HOWDAH_E2E_HELM", "helm.sh/helm/v4/cmd/helm")
 	buildMetricsServer = program("HOWDAH_E2E_METRICS_SERVER", "sigs.k8s.io/metrics-server/cmd/metrics-server")
 	buildKubelet       = program("HOWDAH_E2E_KUBELET", "k8s.io/kubernetes/cmd/kubelet")
+	buildProxy         = program("HOWDAH_E2E_KUBE_PROXY", "k8s.io/kubernetes/cmd/kube-proxy")
 )
