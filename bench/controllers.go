@@ -205,7 +205,7 @@ func endpoints(ctx context.Context, s *system, l load) ([]result, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, workTimeout)
 	defer cancel()
-	if err := l.ensureNodes(ctx, clients); err != nil {
+	if err := l.ensureNodes(ctx, clients, node); err != nil {
 		return nil, err
 	}
 	pods, labels := clients[0].CoreV1().Pods(metav1.NamespaceDefault), map[string]string{"work": "endpoints"}

@@ -25,7 +25,8 @@ type load struct {
 	operations              int // of get, patch and churn
 	rounds                  int // of list and lease
 	watchers, rate          int // of watch, and its writes a second
-	seconds                 int // of watch
+	seconds                 int // of watch and latency
+	shape                   string
 }
 
 // A system is one server under test.
@@ -34,6 +35,7 @@ type system struct {
 	kubeconfig string
 	processes  func() []int // of the API and its store (not PostgreSQL); nil when unknown
 	restart    func(context.Context) (seconds float64, err error)
+	schedule   func(ctx context.Context, on bool) error // starts or stops a scheduler; nil when one can't
 }
 
 // A result is one line of the table for one system.
@@ -64,6 +66,8 @@ var scenarios = []struct {
 	{"restart", "restart with that data until ready", restart, false},
 	{"custom", "custom resources beside built-in ones, and what an admission policy costs", custom, true},
 	{"schedule", "create pods and have them bound, with few objects beside (-pods 10000)", schedule, true},
+	{"shapes", "bind pods that are there when the scheduler starts, in scheduler_perf's shapes (-nodes 5000 -pods 2000)", shapes, true},
+	{"latency", "create pods at -rate a second, until each is seen bound", latency, true},
 	{"deploy", "create one Deployment and have all its pods (-pods 5000)", deploy, true},
 	{"roll", "create, roll and delete Deployments of 10 pods (-pods 10000, no scheduler)", roll, true},
 	{"collect", "delete the owner of configmaps (-pods 20000)", collect, true},
@@ -89,8 +93,9 @@ func run() error {
 	flag.IntVar(&l.operations, "operations", 10000, "operations of get, patch and churn")
 	flag.IntVar(&l.rounds, "rounds", 5, "rounds of list and lease; nodes that die in outage")
 	flag.IntVar(&l.watchers, "watchers", 200, "watchers")
-	flag.IntVar(&l.rate, "rate", 100, "writes a second of the watch scenario")
-	flag.IntVar(&l.seconds, "seconds", 20, "seconds of the watch scenario")
+	flag.IntVar(&l.rate, "rate", 100, "writes a second of the watch scenario, pods a second of latency")
+	flag.IntVar(&l.seconds, "seconds", 20, "seconds of the watch and latency scenarios")
+	flag.StringVar(&l.shape, "shape", "", "only this one of the shapes")
 	only := flag.String("only", "", "scenarios to run, with commas; by default those that don't need a cluster of their own")
 	binary := flag.String("howdah", "", "start this howdah binary on a throwaway PostgreSQL")
 	endpoint := flag.String("datastore-endpoint", "", "with -howdah: this database instead of a throwaway one; \"sqlite\": the embedded one")
@@ -101,6 +106,15 @@ func run() error {
 		peer, err := parsePeer(value)
 		peers = append(peers, peer)
 		return err
+	})
+	var schedulers []scheduler
+	flag.Func("scheduler", "NAME=COMMAND of a scheduler to measure with shapes and latency, by a shell with $KUBECONFIG; may be repeated", func(value string) error {
+		name, command, found := strings.Cut(value, "=")
+		if !found {
+			return fmt.Errorf("%q is not NAME=COMMAND", value)
+		}
+		schedulers = append(schedulers, scheduler{name, command})
+		return nil
 	})
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "bench measures API servers side by side. Scenarios:")
@@ -134,6 +148,9 @@ func run() error {
 	}
 	if len(systems) == 0 {
 		return fmt.Errorf("nothing to measure: give -howdah or -peer")
+	}
+	if len(schedulers) > 0 {
+		systems = withSchedulers(systems, schedulers)
 	}
 	wanted := strings.FieldsFunc(*only, func(r rune) bool { return r == ',' })
 	var results []result

@@ -25,7 +25,7 @@ func outage(ctx context.Context, s *system, l load) ([]result, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, workTimeout)
 	defer cancel()
-	if err := l.ensureNodes(ctx, clients); err != nil {
+	if err := l.ensureNodes(ctx, clients, node); err != nil {
 		return nil, err
 	}
 	held, err := holdLeases(ctx, clients, l)

@@ -30,14 +30,14 @@ func schedule(ctx context.Context, s *system, l load) ([]result, error) {
 	if err := l.ensureNamespaces(ctx, clients[0]); err != nil {
 		return nil, err
 	}
-	if err := l.ensureNodes(ctx, clients); err != nil {
+	if err := l.ensureNodes(ctx, clients, node); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, workTimeout)
 	defer cancel()
 	began := time.Now()
 	var lastCreated atomic.Int64 // nanoseconds after began
-	bound, err := awaitPods(ctx, clients[0], "", "work=schedule", l.pods, func(pod *corev1.Pod) bool { return pod.Spec.NodeName != "" }, func() {
+	bound, err := awaitPods(ctx, clients[0], "", "work=schedule", l.pods, func(pod *corev1.Pod) bool { return pod.Spec.NodeName != "" }, func() error {
 		began = time.Now()
 		go fan(l.clients, l.pods, func(w, i int) error {
 			pod := l.pod(i)
@@ -46,6 +46,7 @@ func schedule(ctx context.Context, s *system, l load) ([]result, error) {
 			lastCreated.Store(int64(time.Since(began)))
 			return err
 		})
+		return nil
 	})
 	seconds := time.Since(began).Seconds()
 	if err != nil {
@@ -59,7 +60,7 @@ func schedule(ctx context.Context, s *system, l load) ([]result, error) {
 	}}, nil
 }
 
-func (l load) ensureNodes(ctx context.Context, clients []*kubernetes.Clientset) error {
+func (l load) ensureNodes(ctx context.Context, clients []*kubernetes.Clientset, node func(i int) *corev1.Node) error {
 	nodes := fan(l.clients, l.nodes, func(w, i int) error {
 		api := clients[w].CoreV1().Nodes()
 		if _, err := api.Create(ctx, node(i), metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
@@ -91,16 +92,14 @@ func deploy(ctx context.Context, s *system, l load) ([]result, error) {
 		Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: template,
 	}}
 	used, _ := s.cpu() // of a peer it may not be known
-	began, failed := time.Now(), error(nil)
-	seen, err := awaitPods(ctx, clients[0], metav1.NamespaceDefault, "work=deploy", l.pods, func(*corev1.Pod) bool { return true }, func() {
+	began := time.Now()
+	seen, err := awaitPods(ctx, clients[0], metav1.NamespaceDefault, "work=deploy", l.pods, func(*corev1.Pod) bool { return true }, func() error {
 		began = time.Now()
-		_, failed = clients[0].AppsV1().Deployments(metav1.NamespaceDefault).Create(ctx, deployment, metav1.CreateOptions{})
+		_, err := clients[0].AppsV1().Deployments(metav1.NamespaceDefault).Create(ctx, deployment, metav1.CreateOptions{})
+		return err
 	})
 	seconds := time.Since(began).Seconds()
-	switch {
-	case failed != nil:
-		return nil, failed
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("%d of %d pods were created: %w", seen, l.pods, err)
 	}
 	r := result{
@@ -118,7 +117,7 @@ func deploy(ctx context.Context, s *system, l load) ([]result, error) {
 
 // awaitPods watches pods, starts the work, and returns when as many as wanted
 // are done.
-func awaitPods(ctx context.Context, client *kubernetes.Clientset, namespace, selector string, wanted int, done func(*corev1.Pod) bool, start func()) (int, error) {
+func awaitPods(ctx context.Context, client *kubernetes.Clientset, namespace, selector string, wanted int, done func(*corev1.Pod) bool, start func() error) (int, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	finished := make(chan types.UID, 1000)
@@ -133,7 +132,9 @@ func awaitPods(ctx context.Context, client *kubernetes.Clientset, namespace, sel
 	if err != nil {
 		return 0, err
 	}
-	start()
+	if err := start(); err != nil {
+		return 0, err
+	}
 	all := map[types.UID]bool{}
 	for len(all) < wanted {
 		select {
