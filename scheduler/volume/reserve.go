@@ -11,12 +11,19 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	volumehelpers "k8s.io/component-helpers/storage/volume"
 
+	"github.com/howdah/howdah/scheduler/answer"
 	"github.com/howdah/howdah/scheduler/placement"
 )
 
 // pollPeriod is how often it is looked whether the volume controller did its
 // part. What is looked at is an informer's.
 const pollPeriod = 100 * time.Millisecond
+
+// Between writes of which the answer was lost.
+const (
+	firstPause = 10 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
 
 // Reserve assumes what the waiting claims get on the node.
 func (p *bound) Reserve(node string) (placement.Reservation, *placement.Status) {
@@ -58,16 +65,30 @@ func (r *reservation) Undo(context.Context) { r.forget(r.volumes, r.claims) }
 // all claims.
 func (r *reservation) Bind(ctx context.Context) error {
 	written := map[string]string{} // resource versions by kind and name
-	for i := range r.matches {
-		volume, err := r.client.CoreV1().PersistentVolumes().Update(ctx, r.matches[i].volume, metav1.UpdateOptions{})
+	for i, m := range r.matches {
+		volumes := r.client.CoreV1().PersistentVolumes()
+		volume, err := certainly(ctx, func() (*corev1.PersistentVolume, error) {
+			return volumes.Update(ctx, m.volume, metav1.UpdateOptions{})
+		}, func() (*corev1.PersistentVolume, error) {
+			return volumes.Get(ctx, m.volume.Name, metav1.GetOptions{})
+		}, func(live *corev1.PersistentVolume) bool {
+			return live.UID == m.volume.UID && live.Spec.ClaimRef != nil && live.Spec.ClaimRef.UID == m.claim.UID
+		})
 		if err != nil {
 			return err
 		}
 		r.matches[i].volume = volume
 		written["volume "+volume.Name] = volume.ResourceVersion
 	}
-	for i := range r.claims {
-		claim, err := r.client.CoreV1().PersistentVolumeClaims(r.claims[i].Namespace).Update(ctx, r.claims[i], metav1.UpdateOptions{})
+	for _, assumed := range r.claims {
+		claims := r.client.CoreV1().PersistentVolumeClaims(assumed.Namespace)
+		claim, err := certainly(ctx, func() (*corev1.PersistentVolumeClaim, error) {
+			return claims.Update(ctx, assumed, metav1.UpdateOptions{})
+		}, func() (*corev1.PersistentVolumeClaim, error) {
+			return claims.Get(ctx, assumed.Name, metav1.GetOptions{})
+		}, func(live *corev1.PersistentVolumeClaim) bool {
+			return live.UID == assumed.UID && live.Annotations[volumehelpers.AnnSelectedNode] == r.node
+		})
 		if err != nil {
 			return err
 		}
@@ -78,6 +99,29 @@ func (r *reservation) Bind(ctx context.Context) error {
 		return fmt.Errorf("binding volumes: %w", err)
 	}
 	return nil
+}
+
+// certainly writes an object, whose version it names, until it is certain what
+// became of that: where the answer is lost it looks.
+func certainly[T any](ctx context.Context, write, look func() (*T, error), written func(*T) bool) (*T, error) {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		after, err := write()
+		if err == nil || answer.Refused(err) && !apierrors.IsConflict(err) {
+			return after, err
+		}
+		live, gone := look()
+		switch {
+		case gone == nil && written(live):
+			return live, nil
+		case gone == nil && apierrors.IsConflict(err), apierrors.IsNotFound(gone):
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
 }
 
 // done tells whether all claims are bound, or can't be any more.
