@@ -65,11 +65,7 @@ func startComponents(s *Server) (*components, error) {
 		all = append(all, controllers)
 	}
 	if s.api.scheduler != nil {
-		scheduler, err := c.scheduler(s.api.scheduler)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, scheduler)
+		all = append(all, c.scheduler(s.api.scheduler))
 	}
 	for _, one := range all {
 		client, err := kubernetes.NewForConfig(c.as(&user.DefaultInfo{Name: one.user, Groups: []string{user.AllAuthenticated}}, "leader-election"))

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/howdah/howdah/scheduler/config"
 	"github.com/howdah/howdah/scheduler/scheduling"
@@ -25,17 +24,13 @@ func newScheduling(o Options, log *slog.Logger) (*scheduling.Scheduling, error) 
 }
 
 // scheduler schedules as a client of this server.
-func (c *components) scheduler(s *scheduling.Scheduling) (clientComponent, error) {
+func (c *components) scheduler(s *scheduling.Scheduling) clientComponent {
 	config := c.as(&user.DefaultInfo{Name: user.KubeScheduler, Groups: []string{user.AllAuthenticated}}, "")
 	config.UserAgent = "kube-scheduler"
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return clientComponent{}, fmt.Errorf("make the scheduler's client: %w", err)
-	}
 	return clientComponent{
 		user:  user.KubeScheduler,
 		lease: scheduling.LeaseName,
 		name:  s.Name(),
-		run:   func(ctx context.Context) error { return s.Run(ctx, client, c.informers) },
-	}, nil
+		run:   func(ctx context.Context) error { return s.Run(ctx, config, c.informers) },
+	}
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/howdah/howdah/server/component"
 )
 
-// run works as the flags say, beside the port for health and metrics, until ctx
-// ends.
-func (f *componentFlags) run(ctx context.Context, client kubernetes.Interface, log *slog.Logger, work func(context.Context) error) error {
-	serving, watchDog := f.endpoint(client, log)
+// run works as the flags say, beside the port for health, metrics and the paths,
+// until ctx ends.
+func (f *componentFlags) run(ctx context.Context, client kubernetes.Interface, paths map[string]http.Handler, log *slog.Logger, work func(context.Context) error) error {
+	serving, watchDog := f.endpoint(client, paths, log)
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return serving.Serve(ctx) })
 	all.Go(func() error {

@@ -133,7 +133,7 @@ func manageControllers(command *cobra.Command, flags *componentFlags, controller
 		}
 	}
 	log.Info("running the controllers", "server", config.Host)
-	return flags.run(ctx, client, log, func(ctx context.Context) error {
+	return flags.run(ctx, client, nil, log, func(ctx context.Context) error {
 		return controllers.Run(ctx, options, identities, component.NewInformers(client), log)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -30,6 +31,7 @@ type componentFlags struct {
 	tlsKeyFile       string
 	clientCAFile     string
 	alwaysAllowPaths []string
+	profiling        bool
 
 	leaderElect bool
 	election    component.Election
@@ -51,6 +53,7 @@ func (f *componentFlags) add(flags *pflag.FlagSet, lease string, port int, qps f
 	flags.StringVar(&f.tlsKeyFile, "tls-private-key-file", "", "private key of --tls-cert-file")
 	flags.StringVar(&f.clientCAFile, "client-ca-file", "", "authorities whose client certificates are accepted by the serving port")
 	flags.StringSliceVar(&f.alwaysAllowPaths, "authorization-always-allow-paths", []string{"/healthz", "/readyz", "/livez"}, "paths that everyone may see; one that ends in * is a prefix")
+	flags.BoolVar(&f.profiling, "profiling", true, "serve profiles below /debug/pprof/")
 
 	flags.BoolVar(&f.leaderElect, "leader-elect", true, "work only while this process is the leader of all that run the same")
 	flags.DurationVar(&f.election.LeaseDuration, "leader-elect-lease-duration", 15*time.Second, "how long a leader may be silent before another takes over")
@@ -74,9 +77,9 @@ func (f *componentFlags) clientConfig(userAgent string) (*rest.Config, error) {
 	return config, nil
 }
 
-// endpoint serves health and metrics; watchDog is for the election, nil if there
-// is none.
-func (f *componentFlags) endpoint(client kubernetes.Interface, log *slog.Logger) (serving *endpoint.Endpoint, watchDog *leaderelection.HealthzAdaptor) {
+// endpoint serves health, metrics and the component's own paths; watchDog is for the
+// election, nil if there is none.
+func (f *componentFlags) endpoint(client kubernetes.Interface, paths map[string]http.Handler, log *slog.Logger) (serving *endpoint.Endpoint, watchDog *leaderelection.HealthzAdaptor) {
 	checks := health.New(log)
 	if f.leaderElect {
 		watchDog = leaderelection.NewLeaderHealthzAdaptor(20 * time.Second)
@@ -85,6 +88,6 @@ func (f *componentFlags) endpoint(client kubernetes.Interface, log *slog.Logger)
 	return &endpoint.Endpoint{
 		BindAddress: f.bindAddress, SecurePort: f.securePort,
 		CertFile: f.tlsCertFile, KeyFile: f.tlsKeyFile, ClientCAFile: f.clientCAFile,
-		Reviews: client, AlwaysAllow: f.alwaysAllowPaths, Health: checks, Log: log,
+		Reviews: client, AlwaysAllow: f.alwaysAllowPaths, Health: checks, Log: log, Profiling: f.profiling, Paths: paths,
 	}, watchDog
 }

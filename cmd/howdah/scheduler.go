@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -81,8 +82,9 @@ func schedule(command *cobra.Command, flags *componentFlags, file string) error 
 	legacyregistry.RawMustRegister(prometheus.Collector(s))
 	flags.election.Source = s.Name()
 	log.Info("running the scheduler", "server", access.Host)
-	return flags.run(command.Context(), electing, log, func(ctx context.Context) error {
-		return s.Run(ctx, client, component.NewInformers(client))
+	paths := map[string]http.Handler{"/metrics/resources": s.Resources()}
+	return flags.run(command.Context(), electing, paths, log, func(ctx context.Context) error {
+		return s.Run(ctx, access, component.NewInformers(client))
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -16,8 +17,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/rest"
 	componentversion "k8s.io/component-base/version"
 	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/metrics/resources"
 
 	"github.com/howdah/howdah/scheduler"
 	"github.com/howdah/howdah/scheduler/config"
@@ -40,6 +44,7 @@ type Scheduling struct {
 
 	mu      sync.Mutex
 	current *scheduler.Scheduler
+	pods    corelisters.PodLister
 }
 
 // New checks the configuration; nothing runs yet.
@@ -68,16 +73,20 @@ func New(c *schedulerconfig.KubeSchedulerConfiguration, log *slog.Logger) (*Sche
 func (s *Scheduling) Name() string { return s.profiles[0].Name }
 
 // Run schedules until ctx ends. It must run in one process of a cluster at a
-// time, see [component.Lead].
-func (s *Scheduling) Run(ctx context.Context, client kubernetes.Interface, shared *component.Informers) error {
+// time, see [component.Lead]: nothing is written when that can't be said of this one.
+func (s *Scheduling) Run(ctx context.Context, access *rest.Config, shared *component.Informers) error {
+	client, err := kubernetes.NewForConfig(component.Fenced(ctx, access))
+	if err != nil {
+		return fmt.Errorf("make the scheduler's client: %w", err)
+	}
 	factory, release := shared.Use()
 	defer release()
 	one, err := s.build(ctx, client, factory)
 	if err != nil {
 		return err
 	}
-	s.set(one)
-	defer s.set(nil)
+	s.set(one, factory.Core().V1().Pods().Lister())
+	defer s.set(nil, nil)
 	factory.Run()
 	if err := one.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return err
@@ -94,10 +103,23 @@ func (s *Scheduling) build(ctx context.Context, client kubernetes.Interface, fac
 	})
 }
 
-func (s *Scheduling) set(one *scheduler.Scheduler) {
+func (s *Scheduling) set(one *scheduler.Scheduler, pods corelisters.PodLister) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.current = one
+	s.current, s.pods = one, pods
+}
+
+// Resources serves what pods request and their limits (kube_pod_resource_*); nothing
+// while no scheduler runs here.
+func (s *Scheduling) Resources() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		pods := s.pods
+		s.mu.Unlock()
+		if pods != nil {
+			resources.Handler(pods).ServeHTTP(w, r)
+		}
+	})
 }
 
 // Describe leaves open which metrics there are.

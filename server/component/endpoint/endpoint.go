@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ import (
 	"k8s.io/client-go/util/cert"
 	"k8s.io/component-base/configz"
 	"k8s.io/component-base/metrics/legacyregistry"
+	_ "k8s.io/component-base/metrics/prometheus/restclient" // rest_client_*
 	"k8s.io/component-base/metrics/prometheus/slis"
 
 	"github.com/howdah/howdah/server/health"
@@ -47,8 +49,10 @@ type Endpoint struct {
 	// AlwaysAllow are paths open to everyone; one that ends in * is a prefix.
 	AlwaysAllow []string
 
-	Health *health.Checks
-	Log    *slog.Logger
+	Health    *health.Checks
+	Log       *slog.Logger
+	Profiling bool                    // serve /debug/pprof/
+	Paths     map[string]http.Handler // that are this component's own
 }
 
 // Serve serves until ctx ends. /configz shows what was registered with
@@ -97,6 +101,15 @@ func (e *Endpoint) handler() http.Handler {
 	paths.Handle("/metrics", legacyregistry.Handler())
 	slis.SLIMetricsWithReset{}.Install(paths)
 	configz.InstallHandler(paths)
+	for path, handler := range e.Paths {
+		paths.Handle(path, handler)
+	}
+	if e.Profiling {
+		paths.HandleFunc("/debug/pprof/", pprof.Index)
+		paths.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		paths.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		paths.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
 	return paths
 }
 
