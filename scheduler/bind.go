@@ -38,10 +38,10 @@ func (s *Scheduler) bind(ctx context.Context, a attempt) {
 		return
 	}
 	s.log.Debug("bound a pod", "pod", pod.Obj.Namespace+"/"+pod.Obj.Name, "node", a.node, "evaluatedNodes", a.choice.Evaluated, "feasibleNodes", a.choice.Feasible)
-	s.metrics.scheduled(a.profile.Name, s.clock.Since(a.start), a.item.Attempts, s.clock.Since(a.item.FirstAttempt))
+	s.metrics.scheduled(a.profile.Name, s.clock.Since(a.start), a.item.Attempts, s.clock.Since(a.item.FirstAttempt), a.item.Flushed)
 	s.event(pod.Obj, nil, corev1.EventTypeNormal, "Scheduled", "Binding",
 		fmt.Sprintf("Successfully assigned %s/%s to %s", pod.Obj.Namespace, pod.Obj.Name, a.node), false)
-	s.mu.Lock()
+	s.lock()
 	s.queue.Delete(pod.UID())
 	s.mu.Unlock()
 }
@@ -152,7 +152,7 @@ func (s *Scheduler) unbound(ctx context.Context, a attempt, cause error) {
 	undo(ctx, a.reservations)
 	s.metrics.points.WithLabelValues("Unreserve", code(nil), a.profile.Name).Observe(s.clock.Since(began).Seconds())
 	pod := a.item.Pod
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	if len(a.reservations) > 0 {
 		s.happen(placement.Event{Cause: placement.DeviceClaimed}) // devices that were on their way are free

@@ -15,6 +15,10 @@ func (s *Scheduler) decideAll(ctx context.Context) {
 	for {
 		select { // a slot first, so that who waits longest or matters most takes it
 		case s.bindings <- struct{}{}:
+		case <-s.wake: // no slot, but news
+			s.lock()
+			s.mu.Unlock()
+			continue
 		case <-ctx.Done():
 			return
 		}
@@ -38,7 +42,7 @@ func (s *Scheduler) decideAll(ctx context.Context) {
 // next waits for a pod to decide; nil: ctx ended.
 func (s *Scheduler) next(ctx context.Context) *queue.Item {
 	for ctx.Err() == nil {
-		s.mu.Lock()
+		s.lock()
 		item := s.queue.Pop(s.clock.Now())
 		s.mu.Unlock()
 		if item != nil {
@@ -54,7 +58,7 @@ func (s *Scheduler) next(ctx context.Context) *queue.Item {
 
 // decide returns what binds the pod, or nil if no node takes it.
 func (s *Scheduler) decide(ctx context.Context, item *queue.Item) func() {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	pod := item.Pod
 	profile := s.profiles[pod.Obj.Spec.SchedulerName]

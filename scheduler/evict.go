@@ -39,11 +39,12 @@ func (s *Scheduler) evict(ctx context.Context, a attempt, victims placement.Vict
 	}
 	s.preempting[pod.UID()] = true
 	s.running.Go(func() {
+		began := s.clock.Now()
 		var failure error
 		for i, victim := range alive {
 			if i == len(alive)-1 && failure == nil {
 				// The event of its end must find the pod ready to be tried.
-				s.mu.Lock()
+				s.lock()
 				delete(s.preempting, pod.UID())
 				s.mu.Unlock()
 			}
@@ -52,13 +53,19 @@ func (s *Scheduler) evict(ctx context.Context, a attempt, victims placement.Vict
 				break
 			}
 		}
-		s.mu.Lock()
+		s.lock()
 		delete(s.preempting, pod.UID())
 		if failure != nil {
 			s.log.Debug("preemption failed; the pod is tried again", "pod", pod.Obj.Namespace+"/"+pod.Obj.Name, "err", failure)
 			s.queue.Activate(pod.UID(), s.clock.Now())
 		}
 		s.mu.Unlock()
+		result := "success"
+		if failure != nil {
+			result = "error"
+		}
+		s.metrics.evictions.WithLabelValues(result).Inc()
+		s.metrics.evicting.WithLabelValues(result).Observe(s.clock.Since(began).Seconds())
 		s.signal()
 	})
 }

@@ -43,7 +43,7 @@ func (s *Scheduler) extend(ctx context.Context, a *attempt, extenders []*extende
 	if err == nil {
 		s.scoreExtended(ctx, extenders, pod.Obj, left, scores)
 	}
-	s.mu.Lock()
+	s.lock()
 	a.missed = happened != s.happened
 	if err != nil {
 		return choice, placement.Refused(&placement.Status{Err: err})
@@ -130,7 +130,7 @@ func (s *Scheduler) preemptExtended(ctx context.Context, pod *state.Pod, candida
 		asked = true
 		s.mu.Unlock()
 		answer, err := e.Preempt(ctx, pod.Obj, victims)
-		s.mu.Lock()
+		s.lock()
 		if err != nil {
 			if e.Ignorable {
 				continue

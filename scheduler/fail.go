@@ -57,7 +57,7 @@ func (s *Scheduler) unblock(ctx context.Context, a *attempt, diagnosis *placemen
 	}
 	s.mu.Unlock()
 	done, err := diagnosis.Unblock(ctx)
-	s.mu.Lock()
+	s.lock()
 	if err != nil {
 		done = append(done, err.Error())
 	}

@@ -28,6 +28,9 @@ type metrics struct {
 	events             *prometheus.HistogramVec
 	entities           *prometheus.GaugeVec
 	incomingEntities   *prometheus.CounterVec
+	flushed            prometheus.Counter
+	evictions          *prometheus.CounterVec
+	evicting           *prometheus.HistogramVec
 }
 
 func newMetrics() *metrics {
@@ -101,6 +104,17 @@ func newMetrics() *metrics {
 			Namespace: namespace, Name: "queue_incoming_entities_total",
 			Help: "Number of scheduling entities added to scheduling queues by event, queue type, and entity type. Entity types are either 'pod' (for individual pods that are not members of any podgroup) or 'podgroup'.",
 		}, []string{"queue", "event", "type"}),
+		flushed: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "pod_scheduled_after_flush_total",
+			Help: "Number of pods that were successfully scheduled after being flushed from unschedulableEntities due to timeout. This metric helps detect potential queueing hint misconfigurations or event handling issues.",
+		}),
+		evictions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "preemption_goroutines_execution_total", Help: "Number of preemption goroutines executed.",
+		}, []string{"result"}),
+		evicting: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "preemption_goroutines_duration_seconds", Buckets: prometheus.ExponentialBuckets(0.01, 2, 20),
+			Help: "Duration in seconds for running goroutines for the preemption.",
+		}, []string{"result"}),
 	}
 }
 
@@ -108,7 +122,8 @@ func newMetrics() *metrics {
 func (s *Scheduler) Collectors() []prometheus.Collector {
 	m := s.metrics
 	return append(s.devices.Metrics.Collectors(), m.attempts, m.duration, m.algorithm, m.sli, m.tries, m.victims, m.preemptionAttempts, m.pending, m.incoming,
-		m.causes, m.cache, m.goroutines, m.points, m.plugins, m.evaluations, m.events, m.entities, m.incomingEntities)
+		m.causes, m.cache, m.goroutines, m.points, m.plugins, m.evaluations, m.events, m.entities, m.incomingEntities,
+		m.flushed, m.evictions, m.evicting)
 }
 
 // entered counts a pod that enters a queue.
@@ -145,8 +160,11 @@ func count(counters []prometheus.Counter) {
 	}
 }
 
-func (m *metrics) scheduled(profile string, took time.Duration, attempts int, since time.Duration) {
+func (m *metrics) scheduled(profile string, took time.Duration, attempts int, since time.Duration, flushed bool) {
 	m.observe("scheduled", profile, took)
+	if flushed {
+		m.flushed.Inc()
+	}
 	m.tries.Observe(float64(attempts))
 	label := strconv.Itoa(attempts)
 	if attempts >= 15 {

@@ -26,7 +26,8 @@ func TestMetrics(t *testing.T) {
 	a.await("both are bound", func() bool { return a.node("low0") != "" && a.node("low1") != "" })
 	a.addPod("high", "1500m", func(p *corev1.Pod) { p.Spec.Priority = ptr.To(int32(10)) })
 	a.await("room is made for the important pod", func() bool { return a.node("high") != "" })
-	s.mu.Lock()
+	stop()
+	s.lock()
 	s.measure()
 	s.mu.Unlock()
 	got := map[string]bool{}
@@ -62,6 +63,9 @@ func TestMetrics(t *testing.T) {
 		"scheduler_queue_incoming_entities_total{event=UnscheduledPodAdd,queue=active,type=pod}",
 		"scheduler_pending_pods{queue=unschedulable}",
 		"scheduler_preemption_attempts_total{}",
+		"scheduler_preemption_goroutines_execution_total{result=success}",
+		"scheduler_preemption_goroutines_duration_seconds{result=success}",
+		"scheduler_pod_scheduled_after_flush_total{}",
 		"scheduler_schedule_attempts_total{profile=default-scheduler,result=scheduled}",
 	} {
 		if !got[want] {

@@ -42,7 +42,7 @@ func TestPodGoesWhileItIsBound(t *testing.T) {
 			a.addPod("comes", "2", nil)
 			a.await("the next pod has its room", func() bool { return a.node("comes") == "a" })
 			a.await("nothing is assumed any more", func() bool {
-				s.mu.Lock()
+				s.lock()
 				defer s.mu.Unlock()
 				return len(s.assumed) == 0 && s.cluster.Pods() == 1
 			})

@@ -39,8 +39,9 @@ type Scheduler struct {
 	slices   *tracker.Tracker
 	synced   []cache.InformerSynced
 	handlers []registration
+	inbox    inbox
 
-	mu          sync.Mutex
+	mu          sync.Mutex // by [Scheduler.lock]
 	cluster     *state.Cluster
 	queue       *queue.Queue
 	nominations *queue.Nominations
@@ -134,7 +135,7 @@ func (s *Scheduler) flush(ctx context.Context) {
 			return
 		case <-ticks.C():
 		}
-		s.mu.Lock()
+		s.lock()
 		s.queue.Flush(s.clock.Now())
 		if n%30 == 0 {
 			s.queue.FlushParked(s.clock.Now())

@@ -187,7 +187,7 @@ func (a *api) start(change func(*Options)) (s *Scheduler, stop func()) {
 		a.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	factory.Start(ctx.Done())
+	o.Informers.Start(ctx.Done())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -196,7 +196,7 @@ func (a *api) start(change func(*Options)) (s *Scheduler, stop func()) {
 	return s, sync.OnceFunc(func() {
 		cancel()
 		<-done
-		factory.Shutdown()
+		o.Informers.Shutdown()
 	})
 }
 
@@ -327,7 +327,7 @@ func TestPreemption(t *testing.T) {
 		pod, err := a.CoreV1().Pods("default").Get(context.Background(), "never", metav1.GetOptions{})
 		return err == nil && len(pod.Status.Conditions) == 1 && pod.Status.Conditions[0].Reason == corev1.PodReasonUnschedulable
 	})
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	if len(s.preempting) > 0 || s.nominations.Any() {
 		t.Errorf("preempting %v, nominations %v", s.preempting, s.nominations)
@@ -357,7 +357,7 @@ func TestUnschedulableCrowd(t *testing.T) {
 	a.addPod("again", "2", nil)
 	a.await("the next one, too", func() bool { return a.node("again") == "a" })
 	a.await("the crowd is known", func() bool {
-		s.mu.Lock()
+		s.lock()
 		defer s.mu.Unlock()
 		counts := s.queue.Counts()
 		return counts["unschedulable"]+counts["backoff"]+counts["active"] == crowd

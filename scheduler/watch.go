@@ -56,7 +56,7 @@ func (s *Scheduler) unwatch() {
 	s.slices.Stop()
 }
 
-// follow calls changed with the lock held, with the object before and after.
+// follow has changed called with the lock held, with the object before and after.
 func follow[T any](s *Scheduler, informer cache.SharedIndexInformer, changed func(old, new *T)) error {
 	handle, err := informer.AddEventHandler(handler(s, changed))
 	if err != nil {
@@ -71,9 +71,7 @@ func handler[T any](s *Scheduler, changed func(old, new *T)) cache.ResourceEvent
 	call := func(before, after any) {
 		old, _ := before.(*T)
 		new, _ := after.(*T)
-		s.mu.Lock()
-		changed(old, new)
-		s.mu.Unlock()
+		s.inbox.put(func() { changed(old, new) })
 		s.signal()
 	}
 	return cache.ResourceEventHandlerFuncs{

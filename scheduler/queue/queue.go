@@ -51,6 +51,7 @@ type Options struct {
 type Item struct {
 	Pod          *state.Pod
 	Attempts     int
+	Flushed      bool            // it waited too long for an event at some time
 	FirstAttempt time.Time       // zero: none yet
 	Rejectors    map[string]bool // the plugins that refused it last, and what gates it
 	Gate         string          // what keeps it from being decided; "": nothing
@@ -293,6 +294,7 @@ func (q *Queue) see(now time.Time) {
 func (q *Queue) FlushParked(now time.Time) {
 	for _, item := range q.parked {
 		if item.Gate == "" && now.Sub(item.since) > parkedAtMost {
+			item.Flushed = true
 			q.move(item, UnschedulableTimeout, now)
 		}
 	}
