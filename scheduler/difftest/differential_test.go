@@ -15,6 +15,7 @@ import (
 	componentversion "k8s.io/component-base/version"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/howdah/howdah/scheduler/config"
 	"github.com/howdah/howdah/scheduler/device"
 	"github.com/howdah/howdah/scheduler/placement"
 	"github.com/howdah/howdah/scheduler/state"
@@ -39,7 +40,12 @@ func TestPlacement(t *testing.T) {
 	for seed := *first; seed < *first+*worlds; seed++ {
 		w := generate(seed)
 		factory := listers(t, w)
-		theirs := newUpstream(t, w, factory)
+		c := configuration(t, seed)
+		profiles, err := config.Profiles(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs := newUpstream(t, w, &c.Profiles[0], factory)
 		cluster := state.NewCluster()
 		for _, ns := range w.namespaces {
 			cluster.SetNamespace(ns.Name, labels.Set(ns.Labels))
@@ -60,7 +66,7 @@ func TestPlacement(t *testing.T) {
 		}
 		devices := w.devices.ours(factory)
 		ours, err := placement.New(placement.Options{
-			Config: placement.DefaultConfig(), Cluster: cluster, Version: release, Workloads: workload.New(factory),
+			Config: profiles[0].Placement, Cluster: cluster, Version: release, Workloads: workload.New(factory),
 			Plugins: append(volume.New(factory, nil).Plugins(volume.DefaultArgs()), devices.Plugin(corev1.DefaultSchedulerName, device.DefaultArgs())),
 			Devices: devices.Stands, Nominations: nominated, Random: rand.New(rand.NewPCG(seed, 2)),
 		})
@@ -68,7 +74,7 @@ func TestPlacement(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, pod := range w.pending {
-			problem := compare(t, ours, theirs, w, state.NewPod(pod), counts)
+			problem := compare(t, ours, theirs, w, profiles[0].Placement, state.NewPod(pod), counts)
 			if problem != "" {
 				t.Errorf("seed %d, pod %s:\n%s", seed, pod.Name, problem)
 			}
@@ -80,7 +86,7 @@ func TestPlacement(t *testing.T) {
 	t.Logf("compared: %v", counts)
 }
 
-func compare(t *testing.T, ours *placement.Placer, theirs *upstream, w *world, pod *state.Pod, counts map[string]int) string {
+func compare(t *testing.T, ours *placement.Placer, theirs *upstream, w *world, profile placement.Config, pod *state.Pod, counts map[string]int) string {
 	var out strings.Builder
 	want := theirs.decide(t.Context(), t, pod.Obj)
 	if errors := want.errors(); len(errors) > 0 {
@@ -133,15 +139,15 @@ func compare(t *testing.T, ours *placement.Placer, theirs *upstream, w *world, p
 	if diagnosis.String() != want.fitError.Error() {
 		fmt.Fprintf(&out, "says    %s\nupstream %s\n", diagnosis, want.fitError)
 	}
+	if slices.ContainsFunc(slices.Concat(pod.Obj.Spec.TopologySpreadConstraints, profile.DefaultConstraints), hard) && slices.ContainsFunc(w.running, leaving) {
+		return out.String() // kube-scheduler takes pods that are leaving off counts in which they aren't
+	}
 	comparePreemption(t, ours, theirs, w, pod, diagnosis, want, counts, &out)
 	return out.String()
 }
 
 // comparePreemption: the same nodes are candidates, with the same victims.
 func comparePreemption(t *testing.T, ours *placement.Placer, theirs *upstream, w *world, pod *state.Pod, diagnosis *placement.Diagnosis, want outcome, counts map[string]int, out *strings.Builder) {
-	if slices.ContainsFunc(pod.Obj.Spec.TopologySpreadConstraints, hard) && slices.ContainsFunc(w.running, leaving) {
-		return // kube-scheduler takes pods that are leaving off counts in which they aren't
-	}
 	got := ours.Preempt(pod, diagnosis, w.budgets, birth.Add(time.Hour))
 	if ok, reason := theirs.preemption.PodEligibleToPreemptOthers(t.Context(), pod.Obj, nil); !ok {
 		if got.Message != reason {

@@ -10,10 +10,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
-	configv1 "k8s.io/kube-scheduler/config/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
-	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
 	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins"
@@ -68,15 +66,8 @@ func listers(t *testing.T, w *world) informers.SharedInformerFactory {
 	return factory
 }
 
-func newUpstream(t *testing.T, w *world, factory informers.SharedInformerFactory) *upstream {
+func newUpstream(t *testing.T, w *world, profile *config.KubeSchedulerProfile, factory informers.SharedInformerFactory) *upstream {
 	metrics.Register()
-	var versioned configv1.KubeSchedulerConfiguration
-	scheme.Scheme.Default(&versioned)
-	var internal config.KubeSchedulerConfiguration
-	if err := scheme.Scheme.Convert(&versioned, &internal, nil); err != nil {
-		t.Fatal(err)
-	}
-	profile := internal.Profiles[0]
 	snapshot := internalcache.NewSnapshot(w.running, w.nodes)
 	nominated := &nominator{pods: map[string][]fwk.PodInfo{}}
 	for _, pod := range w.nominated {
@@ -87,7 +78,7 @@ func newUpstream(t *testing.T, w *world, factory informers.SharedInformerFactory
 		nominated.pods[pod.Status.NominatedNodeName] = append(nominated.pods[pod.Status.NominatedNodeName], info)
 	}
 	ctx := t.Context()
-	fw, err := frameworkruntime.NewFramework(ctx, plugins.NewInTreeRegistry(), &profile,
+	fw, err := frameworkruntime.NewFramework(ctx, plugins.NewInTreeRegistry(), profile,
 		frameworkruntime.WithSnapshotSharedLister(snapshot), frameworkruntime.WithMutableSnapshotLister(snapshot),
 		frameworkruntime.WithInformerFactory(factory), frameworkruntime.WithPodNominator(nominated),
 		frameworkruntime.WithSharedCSIManager(nodevolumelimits.NewCSIManager(factory.Storage().V1().CSINodes().Lister())),
