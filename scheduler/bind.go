@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,19 +21,26 @@ const bindTimeout = 30 * time.Second
 var (
 	errNotLeading = errors.New("this scheduler does not lead any more")
 	errElsewhere  = errors.New("the pod was bound or changed by someone else")
+	errPreempted  = errors.New("preempted by " + placement.DefaultPreemption)
 )
 
-// bind makes a decision real.
-func (s *Scheduler) bind(ctx context.Context, a attempt) {
+// bind makes a decision real. What is to be there before lasts no longer than
+// preparing.
+func (s *Scheduler) bind(ctx, preparing context.Context, a attempt) {
+	s.statuses.settle(ctx, a.pod.UID())
 	began := s.clock.Now()
-	err := s.bindReservations(ctx, a)
+	if len(a.reservations) > 0 {
+		a.nominated = true // it may take long, and others want to know
+		s.statuses.nominate(ctx, a.pod.Obj, a.node)
+	}
+	err := s.bindReservations(ctx, preparing, a)
 	s.metrics.points.WithLabelValues("PreBind", code(err), a.profile.Name).Observe(s.clock.Since(began).Seconds())
 	if err == nil {
 		began = s.clock.Now()
 		err = s.bindBy(ctx, a)
 		s.metrics.points.WithLabelValues("Bind", code(err), a.profile.Name).Observe(s.clock.Since(began).Seconds())
 	}
-	pod := a.item.Pod
+	pod := a.pod
 	if err != nil {
 		s.unbound(ctx, a, err)
 		return
@@ -46,27 +54,36 @@ func (s *Scheduler) bind(ctx context.Context, a attempt) {
 	s.mu.Unlock()
 }
 
-func (s *Scheduler) bindReservations(ctx context.Context, a attempt) error {
+func (s *Scheduler) bindReservations(ctx, preparing context.Context, a attempt) error {
 	for _, reservation := range a.reservations {
 		if !s.options.Leads() {
 			return errNotLeading
 		}
 		began := s.clock.Now()
-		err := reservation.Bind(ctx)
+		err := reservation.Bind(preparing)
 		s.metrics.plugins.WithLabelValues(reservation.Plugin, "PreBind", code(err)).Observe(s.clock.Since(began).Seconds())
 		if err != nil {
 			if ctx.Err() != nil || !s.options.Leads() {
 				return errNotLeading
 			}
-			return err
+			return cmp.Or(context.Cause(preparing), err)
 		}
 	}
-	return nil
+	s.lock()
+	defer s.mu.Unlock()
+	if one, ok := s.assumed[a.pod.UID()]; ok {
+		one.cancel = nil // from now on it is removed as if it were bound
+		s.assumed[a.pod.UID()] = one
+	}
+	if ctx.Err() != nil {
+		return errNotLeading
+	}
+	return context.Cause(preparing)
 }
 
 // bindBy binds by the first extender that does that, or else itself.
 func (s *Scheduler) bindBy(ctx context.Context, a attempt) error {
-	pod := a.item.Pod.Obj
+	pod := a.pod.Obj
 	for _, e := range s.interested(pod) {
 		if e.BindVerb == "" {
 			continue
@@ -95,7 +112,7 @@ func (s *Scheduler) bindBy(ctx context.Context, a attempt) error {
 // bindPod asks for the binding until the answer is certain. Asking again is
 // harmless: it is for this pod by its UID and for this node only.
 func (s *Scheduler) bindPod(ctx context.Context, a attempt) error {
-	pod := a.item.Pod.Obj
+	pod := a.pod.Obj
 	binding := &corev1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
 		Target:     corev1.ObjectReference{Kind: "Node", Name: a.node},
@@ -151,7 +168,7 @@ func (s *Scheduler) unbound(ctx context.Context, a attempt, cause error) {
 	began := s.clock.Now()
 	undo(ctx, a.reservations)
 	s.metrics.points.WithLabelValues("Unreserve", code(nil), a.profile.Name).Observe(s.clock.Since(began).Seconds())
-	pod := a.item.Pod
+	pod := a.pod
 	s.lock()
 	defer s.mu.Unlock()
 	if len(a.reservations) > 0 {

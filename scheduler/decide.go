@@ -8,6 +8,7 @@ import (
 
 	"github.com/howdah/howdah/scheduler/placement"
 	"github.com/howdah/howdah/scheduler/queue"
+	"github.com/howdah/howdah/scheduler/state"
 )
 
 // decideAll decides one pod after the other.
@@ -73,7 +74,7 @@ func (s *Scheduler) decide(ctx context.Context, item *queue.Item) func() {
 		return nil
 	}
 	start := s.clock.Now()
-	attempt := attempt{item: item, profile: profile, start: start}
+	attempt := attempt{item: item, pod: pod, profile: profile, start: start}
 	s.began = start
 	count(profile.filters)
 	var choice placement.Choice
@@ -105,20 +106,30 @@ func (s *Scheduler) decide(ctx context.Context, item *queue.Item) func() {
 		return nil
 	}
 	s.cluster.AddPod(pod, choice.Node)
-	s.assumed[pod.UID()] = assumed{pod, choice.Node}
 	s.nominations.Delete(pod.UID())
-	return func() { s.bind(ctx, attempt) }
+	if len(reservations) == 0 {
+		s.assumed[pod.UID()] = assumed{pod: pod, node: choice.Node}
+		return func() { s.bind(ctx, ctx, attempt) }
+	}
+	preparing, cancel := context.WithCancelCause(ctx)
+	s.assumed[pod.UID()] = assumed{pod, choice.Node, cancel}
+	return func() {
+		defer cancel(nil)
+		s.bind(ctx, preparing, attempt)
+	}
 }
 
 // An attempt is one try to place a pod.
 type attempt struct {
 	item         *queue.Item
+	pod          *state.Pod // as it was decided
 	profile      *profile
 	start        time.Time
 	choice       placement.Choice
 	node         string
 	missed       bool // something happened that the decision may not have seen
 	reservations []placement.Taken
+	nominated    bool // the API was told of the node before the pod is bound
 }
 
 // ended measures a part of a decision. The lock is held.

@@ -22,7 +22,11 @@ func (s *Scheduler) evict(ctx context.Context, a attempt, victims placement.Vict
 	s.metrics.victims.Observe(float64(len(victims.Pods)))
 	var alive []*state.Pod
 	for _, victim := range victims.Pods {
-		if victim.Obj.DeletionTimestamp == nil {
+		switch one := s.assumed[victim.UID()]; {
+		case one.cancel != nil: // it isn't bound yet: enough to give that up
+			one.cancel(errPreempted)
+			s.preempted(victim.Obj, pod.Obj, victims.Node, " (in kube-scheduler memory).")
+		case victim.Obj.DeletionTimestamp == nil:
 			alive = append(alive, victim)
 		}
 	}
@@ -98,7 +102,11 @@ func (s *Scheduler) evictOne(ctx context.Context, pod, victim *corev1.Pod, node 
 		return fmt.Errorf("delete a victim of preemption: %w", err)
 	}
 	if err == nil {
-		s.event(victim, pod, corev1.EventTypeNormal, "Preempted", "Preempting", fmt.Sprintf("Preempted by pod %s on node %s", pod.UID, node), false)
+		s.preempted(victim, pod, node, "")
 	}
 	return nil
+}
+
+func (s *Scheduler) preempted(victim, pod *corev1.Pod, node, how string) {
+	s.event(victim, pod, corev1.EventTypeNormal, "Preempted", "Preempting", fmt.Sprintf("Preempted by pod %s on node %s%s", pod.UID, node, how), false)
 }

@@ -86,7 +86,12 @@ func (s *Scheduler) failed(_ context.Context, a attempt, cause error) {
 	s.queue.Retry(a.item, s.clock.Now())
 	s.nominations.Delete(pod.UID())
 	s.event(pod.Obj, nil, corev1.EventTypeWarning, "FailedScheduling", "Scheduling", cause.Error(), true)
-	s.statuses.set(pod.Obj, corev1.PodReasonSchedulerError, cause.Error(), "", true)
+	obj := pod.Obj
+	if a.nominated && obj.Status.NominatedNodeName != a.node {
+		obj = obj.DeepCopy() // what informers haven't told yet is to be taken back, too
+		obj.Status.NominatedNodeName = a.node
+	}
+	s.statuses.set(obj, corev1.PodReasonSchedulerError, cause.Error(), "", true)
 }
 
 // preempt looks for victims and has them removed. It returns the node to which

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"time"
@@ -92,6 +93,7 @@ type profile struct {
 
 // assumed is a pod on its way to a node.
 type assumed struct {
-	pod  *state.Pod
-	node string
+	pod    *state.Pod
+	node   string
+	cancel context.CancelCauseFunc // gives up what is to be there before it is bound; nil: it is there
 }

@@ -25,6 +25,7 @@ type statusWriter struct {
 	mu      sync.Mutex
 	pending map[types.UID]pendingStatus
 	order   []types.UID
+	writing map[types.UID]chan struct{} // closed when it is over
 	wake    chan struct{}
 }
 
@@ -37,13 +38,38 @@ type pendingStatus struct {
 }
 
 func newStatusWriter(client kubernetes.Interface, log *slog.Logger) *statusWriter {
-	return &statusWriter{client: client, log: log, pending: map[types.UID]pendingStatus{}, wake: make(chan struct{}, 1)}
+	return &statusWriter{client: client, log: log, pending: map[types.UID]pendingStatus{}, writing: map[types.UID]chan struct{}{}, wake: make(chan struct{}, 1)}
 }
 
 // set says why a pod is not placed, and to which node it is nominated if that
 // changes.
 func (w *statusWriter) set(pod *corev1.Pod, reason, message, nominated string, renominate bool) {
 	w.put(pendingStatus{pod, reason, message, nominated, renominate})
+}
+
+// settle drops what is to be written for a pod that has a node now, and returns
+// when nothing of that is under way.
+func (w *statusWriter) settle(ctx context.Context, uid types.UID) {
+	w.mu.Lock()
+	delete(w.pending, uid)
+	over := w.writing[uid]
+	w.mu.Unlock()
+	if over != nil {
+		select {
+		case <-over:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// nominate writes at once to which node a pod is about to be bound; it has to be
+// settled.
+func (w *statusWriter) nominate(ctx context.Context, pod *corev1.Pod, node string) {
+	if pod.Status.NominatedNodeName == node { // as far as one knows
+		pod = pod.DeepCopy()
+		pod.Status.NominatedNodeName = ""
+	}
+	w.write(ctx, pendingStatus{pod: pod, nominated: node, renominate: true})
 }
 
 // clearNomination takes back a pod's nomination.
@@ -81,6 +107,7 @@ func (w *statusWriter) start(ctx context.Context, running *sync.WaitGroup) {
 				p, ok := w.next()
 				if ok {
 					w.write(ctx, p)
+					w.written(p.pod.UID)
 					continue
 				}
 				select {
@@ -99,8 +126,10 @@ func (w *statusWriter) next() (pendingStatus, bool) {
 	for len(w.order) > 0 {
 		uid := w.order[0]
 		w.order = w.order[1:]
-		if p, ok := w.pending[uid]; ok {
+		// What is being written already is followed up when that is over.
+		if p, ok := w.pending[uid]; ok && w.writing[uid] == nil {
 			delete(w.pending, uid)
+			w.writing[uid] = make(chan struct{})
 			if len(w.order) > 0 {
 				select {
 				case w.wake <- struct{}{}: // one for the others
@@ -111,6 +140,20 @@ func (w *statusWriter) next() (pendingStatus, bool) {
 		}
 	}
 	return pendingStatus{}, false
+}
+
+func (w *statusWriter) written(uid types.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.writing[uid])
+	delete(w.writing, uid)
+	if _, ok := w.pending[uid]; ok {
+		w.order = append(w.order, uid)
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
 }
 
 func (w *statusWriter) write(ctx context.Context, p pendingStatus) {

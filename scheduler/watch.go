@@ -118,7 +118,8 @@ func (s *Scheduler) podChanged(old, new *corev1.Pod) {
 		return
 	}
 	if _, ok := s.assumed[new.UID]; ok {
-		return // binding it will tell
+		s.queue.Update(state.NewPod(new), nil, s.clock.Now()) // for the case that it is not bound
+		return
 	}
 	if old != nil && old.UID == new.UID && old.ResourceVersion == new.ResourceVersion {
 		return // a resync
