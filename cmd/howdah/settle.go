@@ -2,20 +2,17 @@ package main
 
 import (
 	"log/slog"
-	"runtime/debug"
 	"time"
 )
 
-// settled is how long after the start its memory is given back to the system. By
-// then the scheduler and the controllers have started, too.
+// settled is how long after the start pages of the program are dropped. By then
+// the scheduler and the controllers have started, too.
 const settled = 30 * time.Second
 
-// settle gives back, once, what only starting needed: memory that the runtime
-// would else keep for long, and pages of the program that nobody may read again.
-// It returns how to call that off.
+// settle drops, once, the pages of the program that were read: nearly half of them
+// only for starting. It returns how to call that off.
 func settle(log *slog.Logger) (stop func() bool) {
 	return time.AfterFunc(settled, func() {
-		debug.FreeOSMemory()
 		if err := pageOut(); err != nil {
 			log.Debug("pages of the program stay in memory", "err", err)
 		}
