@@ -43,7 +43,13 @@ func (s sample) object(name string, i int) []byte {
 
 var configMaps = sample{"configmaps", "/api/v1/namespaces/default/configmaps", `"apiVersion":"v1","kind":"ConfigMap"`, `"data":`, ""}
 
-// custom compares a custom resource with a built-in one of the same size, both in
+// podTemplates have a specification, and no controller that would have work with them.
+var podTemplates = sample{
+	"pod templates", "/api/v1/namespaces/default/podtemplates", `"apiVersion":"v1","kind":"PodTemplate"`,
+	`"template":{"spec":{"containers":[{"name":"web","image":"nginx:1","ports":[{"containerPort":80}]}]},"metadata":{"labels":{"app":"web"},"annotations":`, "}}",
+}
+
+// custom compares a custom resource with built-in ones of the same size, all in
 // JSON, says how soon a definition is served, and what an admission policy costs.
 func custom(ctx context.Context, s *system, l load) ([]result, error) {
 	clients, err := clientsets(s, l.clients)
@@ -65,10 +71,16 @@ func custom(ctx context.Context, s *system, l load) ([]result, error) {
 	}
 	for _, kind := range []sample{
 		configMaps,
+		podTemplates,
 		{"custom resources", customPath + "/namespaces/default/things0", `"apiVersion":"bench.example.com/v1","kind":"Thing0"`, `"spec":{"size":3,"mode":"b","settings":`, "}"},
 	} {
+		used, _ := s.cpu() // of a peer it may not be known
 		created := fan(l.clients, l.pods, func(w, i int) error { return post(ctx, clients[w], kind.path, kind.object("object", i)) })
-		results = append(results, created.result("create "+kind.name+" of 2 KB"))
+		one := created.result("create " + kind.name + " of 2 KB")
+		if after, err := s.cpu(); err == nil {
+			one.addCPU(after-used, l.pods)
+		}
+		results = append(results, one)
 		for _, read := range []struct {
 			name string
 			once func() (int64, error)
@@ -94,7 +106,7 @@ func custom(ctx context.Context, s *system, l load) ([]result, error) {
 			})
 		}
 	}
-	policed, err := policy(ctx, clients, l)
+	policed, err := policy(ctx, s, clients, l)
 	return append(results, policed...), err
 }
 
@@ -160,7 +172,7 @@ func watchAll(ctx context.Context, client *http.Client, url string, objects int)
 
 // policy creates configmaps without and with a ValidatingAdmissionPolicy of three
 // rules, in turns.
-func policy(ctx context.Context, clients []*kubernetes.Clientset, l load) ([]result, error) {
+func policy(ctx context.Context, s *system, clients []*kubernetes.Clientset, l load) ([]result, error) {
 	policies := clients[0].AdmissionregistrationV1()
 	if _, err := policies.ValidatingAdmissionPolicies().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: "bench"},
@@ -183,6 +195,7 @@ func policy(ctx context.Context, clients []*kubernetes.Clientset, l load) ([]res
 		Spec:       admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: "bench", ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny}},
 	}
 	var rates [2]latencies // creates a second, without and with
+	var used [2]time.Duration
 	for round := range 2 * l.rounds {
 		with := round % 2
 		if with == 1 {
@@ -196,11 +209,15 @@ func policy(ctx context.Context, clients []*kubernetes.Clientset, l load) ([]res
 				}
 			}
 		}
+		before, _ := s.cpu()
 		created := fan(l.clients, l.operations, func(w, i int) error {
 			return post(ctx, clients[w], configMaps.path, configMaps.object(fmt.Sprintf("policed-%d", round), i))
 		})
 		if created.errors > 0 {
 			return nil, fmt.Errorf("%d creates failed", created.errors)
+		}
+		if after, err := s.cpu(); err == nil {
+			used[with] += after - before
 		}
 		rates[with] = append(rates[with], float64(l.operations)/created.seconds)
 		if with == 1 {
@@ -210,9 +227,16 @@ func policy(ctx context.Context, clients []*kubernetes.Clientset, l load) ([]res
 		}
 	}
 	without, with := rates[0].quantile(.5), rates[1].quantile(.5)
-	return []result{{
+	one := result{
 		Scenario: "create a configmap with a policy of three rules",
 		Headline: fmt.Sprintf("%.0f/s (without %.0f/s: +%.0f %%)", with, without, 100*(without/with-1)),
 		Figures:  map[string]any{"per_s": with, "without_per_s": without},
-	}}, nil
+	}
+	if used[0] > 0 {
+		one.addCPU(used[1], l.operations*l.rounds)
+		more := float64(used[1])/float64(used[0]) - 1
+		one.Headline += fmt.Sprintf(", %.0f %% more", 100*more)
+		one.Figures["cpu_more"] = more
+	}
+	return []result{one}, nil
 }

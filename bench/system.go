@@ -92,6 +92,13 @@ func (s *system) cpu() (time.Duration, error) {
 	return time.Duration(ticks) * time.Second / 100, nil // Linux counts in hundredths
 }
 
+// addCPU adds what each of the operations took of the system's processors.
+func (r *result) addCPU(used time.Duration, operations int) {
+	each := used.Seconds() * 1000 / float64(operations)
+	r.Headline += fmt.Sprintf(", %.2f ms of CPU each", each)
+	r.Figures["cpu_ms_each"] = each
+}
+
 func restart(ctx context.Context, s *system, _ load) ([]result, error) {
 	if s.restart == nil {
 		return []result{{Scenario: "restart", Headline: "-", Figures: map[string]any{"why": "only a server that the benchmark started can be restarted"}}}, nil

@@ -108,9 +108,7 @@ func deploy(ctx context.Context, s *system, l load) ([]result, error) {
 		Figures:  map[string]any{"seconds": seconds, "per_second": float64(l.pods) / seconds},
 	}
 	if after, err := s.cpu(); err == nil {
-		each := (after - used).Seconds() * 1000 / float64(l.pods)
-		r.Headline += fmt.Sprintf(", %.2f ms of CPU each", each)
-		r.Figures["cpu_ms_each"] = each
+		r.addCPU(after-used, l.pods)
 	}
 	return []result{r}, nil
 }

@@ -78,6 +78,9 @@ func (e extended) expose(t *testing.T, name string, server *httptest.Server, por
 func (e extended) believed(t *testing.T) *x509.CertPool {
 	t.Helper()
 	trust, err := e.typed.CoreV1().ConfigMaps("kube-system").Get(t.Context(), "extension-apiserver-authentication", metav1.GetOptions{})
+	for deadline := time.Now().Add(20 * time.Second); apierrors.IsNotFound(err) && time.Now().Before(deadline); { // it comes soon after the start
+		trust, err = e.typed.CoreV1().ConfigMaps("kube-system").Get(t.Context(), "extension-apiserver-authentication", metav1.GetOptions{})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -110,7 +110,7 @@ func (m maker) storages(v *apiextensionsv1.CustomResourceDefinitionVersion) (*st
 	var err error
 	kept.objects, err = objects.New(objects.Config{
 		Store: m.store, Resource: kept.resource, Prefix: "/" + m.Spec.Group + "/" + names.Plural,
-		Codec: kept.codec, Version: stored, New: object{kept}.New,
+		Codec: kept.codec, Version: stored, Reread: m.reread(stored, gv), New: object{kept}.New,
 	})
 	kept.make = onceStorage(upstreamStorage{m.definition, v, kept}.make)
 	return kept, err
@@ -194,6 +194,24 @@ func (m maker) codec(stored, served schema.GroupVersion) runtime.Codec {
 		coercingConvertor{m.safe, coercer{definition: m.definition}},
 		creater{}, crdserverscheme.NewUnstructuredObjectTyper(), defaulter{m.definition, apiserver.Scheme},
 		stored, served, "custom storage")
+}
+
+// reread does what the codec does when it decodes, if it need not convert: nothing
+// to what fits its schema already.
+func (m maker) reread(stored, served schema.GroupVersion) func([]byte, *unstructured.Unstructured) error {
+	if stored != served {
+		return nil
+	}
+	return func(data []byte, u *unstructured.Unstructured) error {
+		if !m.Spec.PreserveUnknownFields && m.fits(served.Version, data) {
+			return nil
+		}
+		if _, err := (coercer{definition: m.definition, stored: true}).coerce(u); err != nil {
+			return err
+		}
+		defaulter{m.definition, apiserver.Scheme}.Default(u)
+		return nil
+	}
 }
 
 func (m maker) trackFields(row *resource.Resource, reset map[fieldpath.APIVersion]*fieldpath.Set) (err error) {

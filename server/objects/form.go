@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
@@ -18,9 +20,10 @@ import (
 // A form is how the objects of one resource are encoded in the database.
 type form struct {
 	codec  runtime.Codec
-	kind   schema.GroupVersionKind // of what is stored; if a scheme has it
-	stored runtime.Object          // an empty one
-	native *native                 // nil: everything goes through codec
+	kind   schema.GroupVersionKind                               // of what is stored; if a scheme has it
+	stored runtime.Object                                        // an empty one
+	native *native                                               // nil: everything goes through codec
+	reread func(data []byte, u *unstructured.Unstructured) error // as of [Config]
 }
 
 // native is the short way for types of a scheme that have protobuf encodings:
@@ -88,7 +91,10 @@ func (f form) owns(typeMeta []byte) bool {
 func (f form) encode(obj runtime.Object) ([]byte, runtime.Object, error) {
 	if f.native == nil {
 		data, err := runtime.Encode(f.codec, obj)
-		return data, nil, err
+		if f.reread == nil {
+			return data, nil, err
+		}
+		return data, obj, err
 	}
 	versioned, err := f.native.convertor.ConvertToVersion(obj, f.native.versioner)
 	if err != nil {
@@ -175,11 +181,16 @@ func (f form) decodeBytes(stored []byte, into runtime.Object) error {
 // restore sets into to what decoding data at the revision would give. versioned
 // is what encode returned with data.
 func (f form) restore(data []byte, versioned runtime.Object, revision int64, into runtime.Object) error {
-	if versioned == nil {
+	switch {
+	case versioned == nil:
 		if err := f.decodeBytes(data, into); err != nil {
 			return err
 		}
-	} else {
+	case f.native == nil:
+		if err := f.copyDocument(data, versioned, into); err != nil {
+			return err
+		}
+	default:
 		// What is left from before would shine through where the conversion
 		// leaves a field alone.
 		reflect.ValueOf(into).Elem().SetZero()
@@ -188,4 +199,18 @@ func (f form) restore(data []byte, versioned runtime.Object, revision int64, int
 		}
 	}
 	return apistorage.APIObjectVersioner{}.UpdateObject(into, uint64(revision))
+}
+
+// copyDocument shares all that the two don't differ in, which is the metadata.
+func (f form) copyDocument(data []byte, from, to runtime.Object) error {
+	written, ok := from.(*unstructured.Unstructured)
+	into, is := to.(*unstructured.Unstructured)
+	if !ok || !is {
+		return fmt.Errorf("%T and %T are not both documents", from, to)
+	}
+	into.Object = maps.Clone(written.Object)
+	if metadata, ok := into.Object["metadata"].(map[string]any); ok {
+		into.Object["metadata"] = maps.Clone(metadata)
+	}
+	return f.reread(data, into)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	apistorage "k8s.io/apiserver/pkg/storage"
@@ -34,6 +35,10 @@ type Config struct {
 	Scheme    *runtime.Scheme
 	// Version that values are in; needed without Scheme only.
 	Version schema.GroupVersion
+	// Reread does to the object that was just encoded as data what Codec does when
+	// it decodes them, so that they need not be parsed again. Only without Scheme,
+	// and nil where values have another version than objects.
+	Reread func(data []byte, u *unstructured.Unstructured) error
 
 	New func() runtime.Object // an empty hub object
 	// Attributes are upstream's labels and selectable fields of a hub object;
@@ -82,6 +87,7 @@ func newStore(c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("how %s are stored: %w", c.Resource, err)
 	}
+	f.reread = c.Reread
 	version := c.Version
 	if f.stored != nil {
 		version = f.kind.GroupVersion()

@@ -8,6 +8,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -31,9 +33,19 @@ func (e *endpoint) mutate(ctx context.Context, a admission.Attributes) error {
 	if err != nil {
 		return plugin.Admit(ctx, a, e) // no metadata
 	}
-	before := slices.Clone(accessor.GetManagedFields())
+	raw := rawManagedFields(a.GetObject())
+	var before []metav1.ManagedFieldsEntry
+	if raw == nil {
+		before = slices.Clone(accessor.GetManagedFields())
+	}
 	if err := plugin.Admit(ctx, a, e); err != nil {
 		return err
+	}
+	if raw != nil {
+		if now := rawManagedFields(a.GetObject()); len(now) == len(raw) && &now[0] == &raw[0] {
+			return nil
+		}
+		before = (&unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"managedFields": raw}}}).GetManagedFields()
 	}
 	after := accessor.GetManagedFields()
 	if slices.EqualFunc(before, after, sameEntry) {
@@ -44,6 +56,22 @@ func (e *endpoint) mutate(ctx context.Context, a admission.Attributes) error {
 		warning.AddWarning(ctx, "", fmt.Sprintf(".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating admission controller; please fix your requests: %v", err))
 	}
 	return nil
+}
+
+// rawManagedFields are those of a custom resource as they stand in it: to make
+// entries of them costs more than all of admission. Who changes them puts others
+// in their place. nil: there are none, or the object is of another type.
+func rawManagedFields(obj runtime.Object) []any {
+	u, ok := obj.(*unstructured.Unstructured)
+	if !ok {
+		return nil
+	}
+	raw, _, _ := unstructured.NestedFieldNoCopy(u.Object, "metadata", "managedFields")
+	entries, _ := raw.([]any)
+	if len(entries) == 0 {
+		return nil
+	}
+	return entries
 }
 
 func sameEntry(a, b metav1.ManagedFieldsEntry) bool {
