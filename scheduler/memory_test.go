@@ -15,6 +15,9 @@ import (
 // What the scheduler keeps of a large cluster beside the informers, which are
 // shared, is bounded.
 func TestMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector, with which short tests run, needs memory itself")
+	}
 	const nodes, pods, most = 1000, 30000, 300 << 20
 	a := newAPI(t)
 	for i := range nodes {
