@@ -48,7 +48,7 @@ node: build ## make this machine a node for a while: a real kubelet runs contain
 conformance: build postgres ## run Kubernetes' own conformance tests (FOCUS="[sig-apps]", SERVERS=3); reports go to bin/conformance
 	mkdir -p bin/conformance
 	cd e2e && go test -run TestConformance -count=1 -v -timeout 100m . -args -conformance.focus '$(or $(FOCUS),all)' \
-		-conformance.servers $(or $(SERVERS),1) -conformance.procs $(or $(PROCS),24) -conformance.reports $(CURDIR)/bin/conformance
+		-conformance.servers $(or $(SERVERS),1) -conformance.procs $(or $(PROCS),40) -conformance.reports $(CURDIR)/bin/conformance
 
 .PHONY: lint
 lint: ## check formatting, go vet and staticcheck in every module

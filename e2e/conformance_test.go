@@ -59,12 +59,15 @@ func TestConformance(t *testing.T) {
 	}
 	database := storagetest.Postgres(t)
 	servers := make([]*server, *conformanceServers)
-	var flags []string
-	if len(servers) > 1 {
-		flags = []string{"--shutdown-delay-duration", "20s"}
-	}
 	for i := range servers {
-		servers[i] = newServer(t, database, flags...)
+		if len(servers) == 1 {
+			servers[i] = newServer(t, database)
+			continue
+		}
+		// Some tests watch for a minute and don't watch again when a server goes.
+		const delay = 50 * time.Second
+		servers[i] = newServer(t, database, "--shutdown-delay-duration", delay.String())
+		servers[i].delay = delay
 	}
 	kubeconfig := servers[0].kubeconfig()
 	if len(servers) > 1 {

@@ -27,6 +27,7 @@ type server struct {
 	endpoint string // PostgreSQL; empty: SQLite
 	port     int    // 0 until the first start
 	flags    []string
+	delay    time.Duration // between SIGTERM and the stop
 	process  *exec.Cmd
 	log      lockedBuffer
 }
@@ -103,7 +104,7 @@ func (s *server) end(signal syscall.Signal) {
 	if err := process.Process.Signal(signal); err != nil {
 		s.t.Errorf("signal the server: %v", err)
 	}
-	timer := time.AfterFunc(stopTimeout, func() { process.Process.Kill() })
+	timer := time.AfterFunc(stopTimeout+s.delay, func() { process.Process.Kill() })
 	err := process.Wait()
 	if late := !timer.Stop(); late || err != nil && signal == syscall.SIGTERM {
 		s.t.Errorf("the server did not stop cleanly on %s: %v", signal, err)
