@@ -141,3 +141,13 @@ func TestStale(t *testing.T) {
 		}
 	}
 }
+
+func TestOverdue(t *testing.T) {
+	now := time.Now()
+	for age, want := range map[time.Duration]bool{0: false, 14*time.Minute + 59*time.Second: false, 15 * time.Minute: true, time.Hour: true, -time.Minute: false} {
+		request := &certificatesv1.PodCertificateRequest{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(now.Add(-age))}}
+		if got := overdue(request, now); got != want {
+			t.Errorf("after %v: %v", age, got)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -30,7 +31,7 @@ func CleanPodRequests(c *reconcile.Controller) error {
 			return // informers' listers don't fail
 		}
 		for _, request := range all {
-			if c.Clock.Since(request.CreationTimestamp.Time) < keepPodRequests {
+			if !overdue(request, c.Clock.Now()) {
 				continue
 			}
 			err := c.Client.CertificatesV1().PodCertificateRequests(request.Namespace).Delete(ctx, request.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &request.UID}})
@@ -40,4 +41,9 @@ func CleanPodRequests(c *reconcile.Controller) error {
 		}
 	})
 	return nil
+}
+
+// overdue is whether whoever asked must have got what it wants.
+func overdue(request *certificatesv1.PodCertificateRequest, now time.Time) bool {
+	return now.Sub(request.CreationTimestamp.Time) >= keepPodRequests
 }
