@@ -106,6 +106,25 @@ func (n named) get(t *testing.T) *unstructured.Unstructured {
 	return u
 }
 
+// hooked is a definition, the versions of which a webhook converts.
+func hooked(t *testing.T, text string, hook *httptest.Server) string {
+	t.Helper()
+	crd := definition(t, text)
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: hook.Certificate().Raw})
+	crd.Spec.Conversion = &apiextensionsv1.CustomResourceConversion{
+		Strategy: apiextensionsv1.WebhookConverter,
+		Webhook: &apiextensionsv1.WebhookConversion{
+			ClientConfig:             &apiextensionsv1.WebhookClientConfig{URL: &hook.URL, CABundle: authority},
+			ConversionReviewVersions: []string{"v1"},
+		},
+	}
+	b, err := json.Marshal(crd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 // TestConversionWebhook converts between a number and a text.
 func TestConversionWebhook(t *testing.T) {
 	s := start(t, Options{DataDir: t.TempDir()})
@@ -144,20 +163,7 @@ func TestConversionWebhook(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(review)
 	}))
 	defer hook.Close()
-	crd := definition(t, bolts)
-	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: hook.Certificate().Raw})
-	crd.Spec.Conversion = &apiextensionsv1.CustomResourceConversion{
-		Strategy: apiextensionsv1.WebhookConverter,
-		Webhook: &apiextensionsv1.WebhookConversion{
-			ClientConfig:             &apiextensionsv1.WebhookClientConfig{URL: &hook.URL, CABundle: authority},
-			ConversionReviewVersions: []string{"v1"},
-		},
-	}
-	text, err := json.Marshal(crd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.define(t, string(text))
+	e.define(t, hooked(t, bolts, hook))
 	v1, v2 := e.Resource(gvr("example.com", "v1", "bolts")), e.Resource(gvr("example.com", "v2", "bolts"))
 	created, err := v2.Create(t.Context(), document(t, "{apiVersion: example.com/v2, kind: Bolt, metadata: {name: a}, spec: {size: M5}}"), metav1.CreateOptions{})
 	if err != nil {

@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -90,19 +87,7 @@ func TestHangingConversion(t *testing.T) {
 	}))
 	defer hook.Close()
 	defer close(end)
-	crd := definition(t, bolts)
-	crd.Spec.Conversion = &apiextensionsv1.CustomResourceConversion{
-		Strategy: apiextensionsv1.WebhookConverter,
-		Webhook: &apiextensionsv1.WebhookConversion{
-			ClientConfig:             &apiextensionsv1.WebhookClientConfig{URL: &hook.URL, CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: hook.Certificate().Raw})},
-			ConversionReviewVersions: []string{"v1"},
-		},
-	}
-	text, err := json.Marshal(crd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.define(t, string(text))
+	crd := e.define(t, hooked(t, bolts, hook))
 	v1, v2 := e.Resource(gvr("example.com", "v1", "bolts")), e.Resource(gvr("example.com", "v2", "bolts"))
 	if _, err := v1.Create(t.Context(), document(t, "{apiVersion: example.com/v1, kind: Bolt, metadata: {name: a}, spec: {length: 5}}"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)

@@ -90,6 +90,11 @@ func (d *definition) sameSpec(other *definition) bool {
 	return d.UID == other.UID && d.Generation == other.Generation
 }
 
+// hooked says whether a webhook converts between the versions.
+func (d *definition) hooked() bool {
+	return d.Spec.Conversion != nil && d.Spec.Conversion.Strategy == apiextensionsv1.WebhookConverter
+}
+
 func (d *definition) namespaced() bool { return d.Spec.Scope == apiextensionsv1.NamespaceScoped }
 
 func (d *definition) storageVersion() string {

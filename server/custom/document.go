@@ -3,8 +3,6 @@ package custom
 import (
 	"bytes"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-
 	"github.com/howdah/howdah/storage"
 )
 
@@ -19,7 +17,7 @@ func (d *definition) document(version string) func(*storage.Object) ([]byte, boo
 		heads[v.Name] = []byte(`{"apiVersion":"` + d.Spec.Group + "/" + v.Name + `","kind":"` + d.Status.AcceptedNames.Kind + `",`)
 	}
 	own := heads[version]
-	converts := d.Spec.Conversion != nil && d.Spec.Conversion.Strategy == apiextensionsv1.WebhookConverter
+	hooked := d.hooked()
 	return func(o *storage.Object) ([]byte, bool) {
 		if o.Err != nil {
 			return nil, false
@@ -28,7 +26,7 @@ func (d *definition) document(version string) func(*storage.Object) ([]byte, boo
 		if bytes.HasPrefix(value, own) {
 			return value, d.fits(version, value)
 		}
-		if converts {
+		if hooked {
 			return nil, false
 		}
 		for stored, head := range heads {

@@ -103,7 +103,7 @@ func (m maker) storages(v *apiextensionsv1.CustomResourceDefinitionVersion) (*st
 	kept := &storages{
 		resource: gv.WithResource(names.Plural).GroupResource(), singular: names.Singular,
 		kind: gv.WithKind(names.Kind), listKind: names.ListKind,
-		scoped: m.namespaced(), closed: m.terminating(),
+		scoped: m.namespaced(), closed: m.terminating(), hooked: m.hooked(),
 	}
 	stored := schema.GroupVersion{Group: m.Spec.Group, Version: m.storageVersion()}
 	kept.codec = m.codec(stored, gv)
@@ -123,6 +123,7 @@ func (m maker) version(v *apiextensionsv1.CustomResourceDefinitionVersion, kept 
 		Kind:                 kept.kind,
 		Namespaced:           m.namespaced(),
 		Custom:               true,
+		Hooked:               kept.hooked,
 		Priority:             resource.Priority{Group: groupPriority, Version: versionPriority},
 		Warnings:             warnings(&m.Spec, v),
 

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/howdah/howdah/server/objects"
+	"github.com/howdah/howdah/server/resource"
 )
 
 // storages are upstream's REST storages of one version, made when they are first
@@ -28,6 +29,7 @@ type storages struct {
 	listKind string
 	scoped   bool // namespaced
 	closed   bool // the definition is being deleted: nothing new
+	hooked   bool // a webhook converts
 	objects  *objects.Store
 	codec    runtime.Codec // between stored bytes and objects of the version
 	make     func() (customresource.CustomResourceStorage, error)
@@ -49,6 +51,28 @@ func (s *storages) store() (*genericregistry.Store, error) {
 		return nil, err
 	}
 	return made.CustomResource.Store, nil
+}
+
+// await calls upstream's storage. Where that waits for a webhook, nobody has to
+// wait longer than ctx lasts.
+func await[T any](ctx context.Context, s *storages, f func() (T, error)) (T, error) {
+	if !s.hooked {
+		return f()
+	}
+	return resource.Within(ctx, f)
+}
+
+// change is [await] for what has two results: updates and deletes.
+func (s *storages) change(ctx context.Context, f func() (runtime.Object, bool, error)) (runtime.Object, bool, error) {
+	type outcome struct {
+		obj  runtime.Object
+		flag bool
+	}
+	o, err := await(ctx, s, func() (outcome, error) {
+		obj, flag, err := f()
+		return outcome{obj, flag}, err
+	})
+	return o.obj, o.flag, err
 }
 
 // mayCreate refuses new objects while the definition is being deleted.
@@ -90,7 +114,7 @@ func (o object) Get(ctx context.Context, name string, options *metav1.GetOptions
 	if err != nil {
 		return nil, err
 	}
-	return store.Get(ctx, name, options)
+	return await(ctx, o.storages, func() (runtime.Object, error) { return store.Get(ctx, name, options) })
 }
 
 func (o object) List(ctx context.Context, options *metainternal.ListOptions) (runtime.Object, error) {
@@ -98,7 +122,7 @@ func (o object) List(ctx context.Context, options *metainternal.ListOptions) (ru
 	if err != nil {
 		return nil, err
 	}
-	return store.List(ctx, options)
+	return await(ctx, o.storages, func() (runtime.Object, error) { return store.List(ctx, options) })
 }
 
 func (o object) Watch(ctx context.Context, options *metainternal.ListOptions) (watch.Interface, error) {
@@ -117,7 +141,7 @@ func (o object) Create(ctx context.Context, obj runtime.Object, validate rest.Va
 	if err != nil {
 		return nil, err
 	}
-	return store.Create(ctx, obj, validate, options)
+	return await(ctx, o.storages, func() (runtime.Object, error) { return store.Create(ctx, obj, validate, options) })
 }
 
 func (o object) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc, update rest.ValidateObjectUpdateFunc, force bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
@@ -128,7 +152,9 @@ func (o object) Update(ctx context.Context, name string, info rest.UpdatedObject
 	if o.closed {
 		create = func(context.Context, runtime.Object) error { return o.mayCreate(name) }
 	}
-	return store.Update(ctx, name, info, create, update, force, options)
+	return o.change(ctx, func() (runtime.Object, bool, error) {
+		return store.Update(ctx, name, info, create, update, force, options)
+	})
 }
 
 func (o object) Delete(ctx context.Context, name string, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
@@ -136,7 +162,9 @@ func (o object) Delete(ctx context.Context, name string, validate rest.ValidateO
 	if err != nil {
 		return nil, false, err
 	}
-	return store.Delete(ctx, name, validate, options)
+	return o.change(ctx, func() (runtime.Object, bool, error) {
+		return store.Delete(ctx, name, validate, options)
+	})
 }
 
 func (o object) DeleteCollection(ctx context.Context, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions, list *metainternal.ListOptions) (runtime.Object, error) {
@@ -144,7 +172,7 @@ func (o object) DeleteCollection(ctx context.Context, validate rest.ValidateObje
 	if err != nil {
 		return nil, err
 	}
-	return store.DeleteCollection(ctx, validate, options, list)
+	return await(ctx, o.storages, func() (runtime.Object, error) { return store.DeleteCollection(ctx, validate, options, list) })
 }
 
 // ConvertToTable is never asked: the row has a table of its own.
@@ -190,7 +218,9 @@ func (s status) Update(ctx context.Context, name string, info rest.UpdatedObject
 	if err != nil {
 		return nil, false, err
 	}
-	return made.Status.Update(ctx, name, info, create, update, force, options)
+	return s.change(ctx, func() (runtime.Object, bool, error) {
+		return made.Status.Update(ctx, name, info, create, update, force, options)
+	})
 }
 
 // scale is the storage of the subresource scale.
@@ -206,7 +236,7 @@ func (s scale) Get(ctx context.Context, name string, options *metav1.GetOptions)
 	if err != nil {
 		return nil, err
 	}
-	return made.Scale.Get(ctx, name, options)
+	return await(ctx, s.storages, func() (runtime.Object, error) { return made.Scale.Get(ctx, name, options) })
 }
 
 func (s scale) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc, update rest.ValidateObjectUpdateFunc, force bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
@@ -214,5 +244,7 @@ func (s scale) Update(ctx context.Context, name string, info rest.UpdatedObjectI
 	if err != nil {
 		return nil, false, err
 	}
-	return made.Scale.Update(ctx, name, info, create, update, force, options)
+	return s.change(ctx, func() (runtime.Object, bool, error) {
+		return made.Scale.Update(ctx, name, info, create, update, force, options)
+	})
 }

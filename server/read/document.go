@@ -26,15 +26,15 @@ func (e *endpoint) takesDocuments(format encode.Format, r *http.Request) bool {
 }
 
 // document is the object's JSON. One that has to be made is kept for the next time.
-func (e *endpoint) document(o *storage.Object) ([]byte, error) {
+func (e *endpoint) document(ctx context.Context, o *storage.Object) ([]byte, error) {
 	if document, ok := e.Document(o); ok {
 		return document, nil
 	}
-	return e.deps.Store.Encoding(o, e.types.jsonKey, func() ([]byte, error) { return e.decodedDocument(o) })
+	return e.deps.Store.Encoding(o, e.types.jsonKey, func() ([]byte, error) { return e.decodedDocument(ctx, o) })
 }
 
-func (e *endpoint) decodedDocument(o *storage.Object) ([]byte, error) {
-	obj, err := e.hub(o)
+func (e *endpoint) decodedDocument(ctx context.Context, o *storage.Object) ([]byte, error) {
+	obj, err := e.hubWithin(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -54,8 +54,8 @@ func (e *endpoint) encodeDocument(obj runtime.Object) ([]byte, error) {
 }
 
 // documentList writes a list of documents: the empty list with them put in.
-func (e *endpoint) documentList(p *page) (listWriter, error) {
-	list, err := e.whole(&page{meta: p.meta})
+func (e *endpoint) documentList(ctx context.Context, p *page) (listWriter, error) {
+	list, err := e.whole(ctx, &page{meta: p.meta})
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func (e *endpoint) documentList(p *page) (listWriter, error) {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			document, err := e.document(p.objects[i])
+			document, err := e.document(ctx, p.objects[i])
 			return append(dst, document...), err
 		}
 		write := func(text []byte) error {
@@ -91,13 +91,13 @@ func (e *endpoint) documentList(p *page) (listWriter, error) {
 
 // subject is the object as far as the format shows it, in the hub version: of a
 // document that becomes its metadata nothing else is decoded.
-func (e *endpoint) subject(o *storage.Object, format encode.Format) (runtime.Object, error) {
+func (e *endpoint) subject(ctx context.Context, o *storage.Object, format encode.Format) (runtime.Object, error) {
 	if e.Document == nil || !format.As("PartialObjectMetadata") || o.Err != nil {
-		return e.hub(o)
+		return e.hubWithin(ctx, o)
 	}
 	partial := &metav1.PartialObjectMetadata{}
 	if err := json.Unmarshal(o.Value(), partial); err != nil {
-		return e.hub(o) // which may repair it
+		return e.hubWithin(ctx, o) // which may repair it
 	}
 	return partial, nil
 }

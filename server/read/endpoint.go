@@ -111,6 +111,14 @@ func (e *endpoint) hub(o *storage.Object) (runtime.Object, error) {
 	return obj, nil
 }
 
+// hubWithin is hub for a request that ends with ctx.
+func (e *endpoint) hubWithin(ctx context.Context, o *storage.Object) (runtime.Object, error) {
+	if !e.Hooked {
+		return e.hub(o)
+	}
+	return resource.Within(ctx, func() (runtime.Object, error) { return e.hub(o) })
+}
+
 // lister is the row's upstream storage, for what it knows about lists.
 func (e *endpoint) lister() (rest.Lister, error) {
 	if lister, ok := e.Storage.(rest.Lister); ok {

@@ -159,13 +159,13 @@ func (ev *events) append(dst []byte, kind string, o *storage.Object, item func(d
 		document, ok := ev.Document(o)
 		if !ok {
 			var err error
-			if document, err = ev.decodedDocument(o); err != nil {
+			if document, err = ev.decodedDocument(ev.ctx, o); err != nil {
 				return nil, err
 			}
 		}
 		return append(append(appendJSONStart(dst, kind), document...), jsonEnd...), nil
 	}
-	obj, err := ev.subject(o, ev.format)
+	obj, err := ev.subject(ev.ctx, o, ev.format)
 	if err != nil {
 		return nil, err
 	}

@@ -75,14 +75,14 @@ func (e *endpoint) write(w http.ResponseWriter, r *http.Request, format encode.F
 		return nil
 	}
 	if e.takesDocuments(format, r) {
-		document, err := e.document(o)
+		document, err := e.document(r.Context(), o)
 		if err != nil {
 			return err
 		}
 		encode.Document(w, r, http.StatusOK, format.MediaType(), document)
 		return nil
 	}
-	obj, err := e.subject(o, format)
+	obj, err := e.subject(r.Context(), o, format)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package read
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -56,14 +57,14 @@ func (e *endpoint) list(w http.ResponseWriter, r *http.Request, format encode.Fo
 		return finish(body, write(r.Context(), body))
 	}
 	if e.Document != nil && format.As("PartialObjectMetadataList") {
-		list, err := e.metadataOnly(p)
+		list, err := e.metadataOnly(r.Context(), p)
 		if err != nil {
 			return err
 		}
 		format.Object(w, r, e.Resource, http.StatusOK, list)
 		return nil
 	}
-	list, err := e.whole(p)
+	list, err := e.whole(r.Context(), p)
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func (e *endpoint) list(w http.ResponseWriter, r *http.Request, format encode.Fo
 // format is too rare for that.
 func (e *endpoint) listWriter(r *http.Request, format encode.Format, p *page) (listWriter, error) {
 	if e.takesDocuments(format, r) {
-		return e.documentList(p)
+		return e.documentList(r.Context(), p)
 	}
 	if !e.types.native || format.Pretty || audit.WantsResponse(r.Context()) {
 		return nil, nil
@@ -106,14 +107,14 @@ func (e *endpoint) listWriter(r *http.Request, format encode.Format, p *page) (l
 }
 
 // whole makes the list in memory, in the hub version.
-func (e *endpoint) whole(p *page) (runtime.Object, error) {
+func (e *endpoint) whole(ctx context.Context, p *page) (runtime.Object, error) {
 	lister, err := e.lister()
 	if err != nil {
 		return nil, err
 	}
 	items := make([]runtime.Object, 0, len(p.objects))
 	for _, o := range p.objects {
-		item, err := e.hub(o)
+		item, err := e.hubWithin(ctx, o)
 		if err != nil {
 			return nil, err
 		}
@@ -134,13 +135,13 @@ func (e *endpoint) whole(p *page) (runtime.Object, error) {
 }
 
 // metadataOnly makes the list of documents' metadata in memory.
-func (e *endpoint) metadataOnly(p *page) (runtime.Object, error) {
+func (e *endpoint) metadataOnly(ctx context.Context, p *page) (runtime.Object, error) {
 	list := &metav1.PartialObjectMetadataList{ListMeta: p.meta, Items: make([]metav1.PartialObjectMetadata, len(p.objects))}
 	for i, o := range p.objects {
 		if err := json.Unmarshal(o.Value(), &list.Items[i]); err == nil {
 			continue
 		}
-		obj, err := e.hub(o) // which may repair it
+		obj, err := e.hubWithin(ctx, o) // which may repair it
 		if err != nil {
 			return nil, err
 		}

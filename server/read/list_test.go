@@ -53,7 +53,7 @@ func (s *server) wanted(gvr schema.GroupVersionResource, query, accept string) [
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	list, err := e.whole(p)
+	list, err := e.whole(context.Background(), p)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -8,10 +8,11 @@ import (
 
 	metainternal "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/fields"
 	apistorage "k8s.io/apiserver/pkg/storage"
 
 	"github.com/howdah/howdah/server/objects"
+	"github.com/howdah/howdah/server/resource"
 	"github.com/howdah/howdah/storage"
 )
 
@@ -24,6 +25,9 @@ type page struct {
 // page selects the objects of a list, as new or as old as the options say.
 func (e *endpoint) page(ctx context.Context, namespace string, options *metainternal.ListOptions) (*page, error) {
 	s := e.scope(namespace, options)
+	if e.Hooked && s.selection.FieldsOf != nil {
+		s.selection.FieldsOf = e.fieldsWithin(ctx)
+	}
 	revision, continueKey, err := apistorage.ValidateListOptions(s.prefix, apistorage.APIObjectVersioner{}, apistorage.ListOptions{
 		ResourceVersion:      options.ResourceVersion,
 		ResourceVersionMatch: options.ResourceVersionMatch,
@@ -53,14 +57,14 @@ func (e *endpoint) page(ctx context.Context, namespace string, options *metainte
 		if o := snapshot.Get(s.key); o != nil && s.selection.Matches(o) {
 			p.objects = append(p.objects, o)
 		}
-		return p, p.check(e.GroupResource())
+		return p, e.check(ctx, p)
 	}
 	limit := options.Limit
 	if options.ResourceVersion == "0" {
 		limit = 0 // a list of the cache as it is has one page, as upstream's
 	}
 	p.read(snapshot, s, continueKey, int(limit))
-	if err := p.check(e.GroupResource()); err != nil {
+	if err := e.check(ctx, p); err != nil {
 		return nil, err
 	}
 	return p, p.mark(snapshot, s, int(limit), start)
@@ -84,6 +88,18 @@ func (e *endpoint) snapshot(ctx context.Context, revision int64, options *metain
 		return nil, err
 	}
 	return collection.Snapshot(), nil
+}
+
+// fieldsWithin are the row's fields of an object, for a request that ends with ctx;
+// after that they are any.
+func (e *endpoint) fieldsWithin(ctx context.Context) func(*storage.Object) fields.Fields {
+	return func(o *storage.Object) fields.Fields {
+		found, err := resource.Within(ctx, func() (fields.Fields, error) { return e.Fields(o), nil })
+		if err != nil {
+			return o.Fields
+		}
+		return found
+	}
 }
 
 // read collects the objects that are selected, from the key on.
@@ -115,9 +131,12 @@ func named(snapshot *storage.Snapshot, continueKey string) *storage.Object {
 }
 
 // check fails for an object that can't be read, as nobody can say whether it
-// belongs to the list.
-func (p *page) check(resource schema.GroupResource) error {
-	return objects.UnreadableList(p.objects, resource)
+// belongs to the list, and for a selection that ran out of time.
+func (e *endpoint) check(ctx context.Context, p *page) error {
+	if e.Hooked && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return objects.UnreadableList(p.objects, e.GroupResource())
 }
 
 // mark says where the list that started then goes on, if the page is full and

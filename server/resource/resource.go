@@ -62,6 +62,10 @@ type Resource struct {
 	// object's own.
 	Fields func(*storage.Object) fields.Fields
 
+	// Hooked says that a webhook converts objects of the row: what decodes or
+	// encodes them waits for it, whatever context there is.
+	Hooked bool
+
 	// Decorate changes an object (or list) of the hub version as Storage's Get
 	// and List would before they give it; nil: nothing to change. Readers that
 	// decode cached bytes themselves call it.
