@@ -15,9 +15,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	bootstrapapi "k8s.io/cluster-bootstrap/token/api"
 	"k8s.io/cluster-bootstrap/token/jws"
 	"k8s.io/cluster-bootstrap/util/secrets"
+	"k8s.io/utils/clock"
 
 	"github.com/howdah/howdah/controllers/reconcile"
 )
@@ -93,36 +96,45 @@ func signer(token *corev1.Secret, now time.Time) (id, secret string, ok bool) {
 	return id, secret, ok && id != "" && named == id && secret != "" && !expired && secrets.GetData(token, bootstrapapi.BootstrapTokenUsageSigningKey) == "true"
 }
 
+type cleaner struct {
+	client kubernetes.Interface
+	clock  clock.PassiveClock
+	tokens corelisters.SecretLister
+	queue  *reconcile.Queue[string]
+}
+
 // Clean is the token-cleaner-controller.
 func Clean(c *reconcile.Controller) error {
 	tokens := c.Informers.Secrets(bootstrapapi.SecretTypeBootstrapToken)
-	var queue *reconcile.Queue[string]
-	queue = reconcile.NewQueue(c, "token_cleaner", 1, func(ctx context.Context, name string) error {
-		token, err := tokens.Lister().Secrets(metav1.NamespaceSystem).Get(name)
-		if apierrors.IsNotFound(err) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		left, expired := secrets.GetExpiration(token, c.Clock.Now())
-		if !expired {
-			if left > 0 {
-				queue.AddAfter(name, left)
-			}
-			return nil
-		}
-		err = c.Client.CoreV1().Secrets(token.Namespace).Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &token.UID}})
-		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-			return nil
-		}
-		return err
-	})
+	x := &cleaner{client: c.Client, clock: c.Clock, tokens: tokens.Lister()}
+	x.queue = reconcile.NewQueue(c, "token_cleaner", 1, x.sync)
 	enqueue := func(s *corev1.Secret) {
 		if s.Namespace == metav1.NamespaceSystem {
-			queue.Add(s.Name)
+			x.queue.Add(s.Name)
 		}
 	}
 	return c.Handle(tokens.Informer(), reconcile.Events[*corev1.Secret]{
 		Add: enqueue, Update: func(_, s *corev1.Secret) { enqueue(s) },
 	})
+}
+
+func (x *cleaner) sync(ctx context.Context, name string) error {
+	token, err := x.tokens.Secrets(metav1.NamespaceSystem).Get(name)
+	if apierrors.IsNotFound(err) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	left, expired := secrets.GetExpiration(token, x.clock.Now())
+	if !expired {
+		if left > 0 {
+			x.queue.AddAfter(name, left)
+		}
+		return nil
+	}
+	err = x.client.CoreV1().Secrets(token.Namespace).Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &token.UID}})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
 }
