@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
@@ -286,5 +287,44 @@ func TestAPIServiceOfBuiltInGroup(t *testing.T) {
 	untilService(t, client, "v1.batch", "Passed")
 	if _, err := e.typed.BatchV1().Jobs("default").List(t.Context(), metav1.ListOptions{}); err != nil {
 		t.Errorf("a built-in group was given away: %v", err)
+	}
+}
+
+// TestAPIServiceOfDefinition takes back the group version of a definition from an
+// APIService that would give it away, as upstream does.
+func TestAPIServiceOfDefinition(t *testing.T) {
+	s := start(t, Options{DataDir: t.TempDir()})
+	e := extend(t, adminConfig(t, s))
+	e.define(t, bolts)
+	client := aggregatorclient.NewForConfigOrDie(e.config)
+	services := client.ApiregistrationV1().APIServices()
+	kept := untilService(t, client, "v1.example.com", "Local")
+	own := kept.Spec
+	port := int32(443)
+	kept.Spec.Service = &apiregistrationv1.ServiceReference{Namespace: "default", Name: "thief", Port: &port}
+	kept.Spec.InsecureSkipTLSVerify = true
+	if _, err := services.Update(t.Context(), kept, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		kept, err := services.Get(t.Context(), "v1.example.com", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if equality.Semantic.DeepEqual(kept.Spec, own) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it is not taken back: %+v", kept.Spec)
+		}
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		_, err := e.Resource(gvr("example.com", "v1", "bolts")).List(t.Context(), metav1.ListOptions{})
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("its resources are not served: %v", err)
+		}
 	}
 }

@@ -42,8 +42,8 @@ func (s *Services) register(ctx context.Context) {
 	}
 }
 
-// registerOnce writes what is missing. At the start of a server those of built-in
-// group versions are put right, too.
+// registerOnce writes what is missing and puts right what changed: at the start of
+// a server those of built-in group versions, those of definitions at any time.
 func (s *Services) registerOnce(ctx context.Context, start bool) error {
 	wanted := s.wanted()
 	present := map[string]*apiregistrationv1.APIService{}
@@ -66,7 +66,7 @@ func (s *Services) registerOnce(ctx context.Context, start bool) error {
 			if note(err); err == nil {
 				note(s.markLocal(ctx, made))
 			}
-		case start && kept.Labels[managedLabel] == onStart && !equality.Semantic.DeepEqual(kept.Spec, service.Spec):
+		case putRight(kept, service, start) && !equality.Semantic.DeepEqual(kept.Spec, service.Spec):
 			changed := kept.DeepCopy()
 			changed.Spec = service.Spec
 			_, err := s.client.Update(ctx, changed, metav1.UpdateOptions{})
@@ -82,6 +82,18 @@ func (s *Services) registerOnce(ctx context.Context, start bool) error {
 		}
 	}
 	return failure
+}
+
+// putRight says whether a kept APIService has to be as it is wanted. It need not
+// without the label.
+func putRight(kept, wanted *apiregistrationv1.APIService, start bool) bool {
+	switch kept.Labels[managedLabel] {
+	case onStart:
+		return start
+	case always:
+		return start || wanted.Labels[managedLabel] == always
+	}
+	return false
 }
 
 // markLocal says that a local APIService is available, which it always is.

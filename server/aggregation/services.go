@@ -164,6 +164,7 @@ func (s *Services) Put(o *storage.Object) {
 		old.update(service)
 	default:
 		s.replace(gv, newRemote(s, gv, service))
+		s.tellLocal() // the group version may be a definition's
 	}
 }
 
