@@ -159,13 +159,12 @@ func (s *Services) Put(o *storage.Object) {
 	switch {
 	case service.Spec.Service == nil:
 		s.replace(gv, nil)
-		s.tellLocal()
 	case old != nil && old.name == service.Name && equality.Semantic.DeepEqual(old.spec, service.Spec):
 		old.update(service)
 	default:
 		s.replace(gv, newRemote(s, gv, service))
-		s.tellLocal() // the group version may be a definition's
 	}
+	s.tellLocal() // also for remote ones: the group version may be a definition's
 }
 
 func (s *Services) Delete(key string) {
