@@ -74,13 +74,8 @@ func custom(ctx context.Context, s *system, l load) ([]result, error) {
 		podTemplates,
 		{"custom resources", customPath + "/namespaces/default/things0", `"apiVersion":"bench.example.com/v1","kind":"Thing0"`, `"spec":{"size":3,"mode":"b","settings":`, "}"},
 	} {
-		used, _ := s.cpu() // of a peer it may not be known
-		created := fan(l.clients, l.pods, func(w, i int) error { return post(ctx, clients[w], kind.path, kind.object("object", i)) })
-		one := created.result("create " + kind.name + " of 2 KB")
-		if after, err := s.cpu(); err == nil {
-			one.addCPU(after-used, l.pods)
-		}
-		results = append(results, one)
+		created := s.fan(l.clients, l.pods, func(w, i int) error { return post(ctx, clients[w], kind.path, kind.object("object", i)) })
+		results = append(results, created.result("create "+kind.name+" of 2 KB"))
 		for _, read := range []struct {
 			name string
 			once func() (int64, error)
@@ -209,16 +204,13 @@ func policy(ctx context.Context, s *system, clients []*kubernetes.Clientset, l l
 				}
 			}
 		}
-		before, _ := s.cpu()
-		created := fan(l.clients, l.operations, func(w, i int) error {
+		created := s.fan(l.clients, l.operations, func(w, i int) error {
 			return post(ctx, clients[w], configMaps.path, configMaps.object(fmt.Sprintf("policed-%d", round), i))
 		})
 		if created.errors > 0 {
 			return nil, fmt.Errorf("%d creates failed", created.errors)
 		}
-		if after, err := s.cpu(); err == nil {
-			used[with] += after - before
-		}
+		used[with] += created.cpu
 		rates[with] = append(rates[with], float64(l.operations)/created.seconds)
 		if with == 1 {
 			if err := policies.ValidatingAdmissionPolicyBindings().Delete(ctx, binding.Name, metav1.DeleteOptions{}); err != nil {
