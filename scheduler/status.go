@@ -94,6 +94,11 @@ func (w *statusWriter) put(p pendingStatus) {
 	}
 	w.pending[p.pod.UID] = p
 	w.mu.Unlock()
+	w.signal()
+}
+
+// signal wakes a writer, or the next one that would sleep.
+func (w *statusWriter) signal() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -131,10 +136,7 @@ func (w *statusWriter) next() (pendingStatus, bool) {
 			delete(w.pending, uid)
 			w.writing[uid] = make(chan struct{})
 			if len(w.order) > 0 {
-				select {
-				case w.wake <- struct{}{}: // one for the others
-				default:
-				}
+				w.signal() // for the others
 			}
 			return p, true
 		}
@@ -149,10 +151,7 @@ func (w *statusWriter) written(uid types.UID) {
 	delete(w.writing, uid)
 	if _, ok := w.pending[uid]; ok {
 		w.order = append(w.order, uid)
-		select {
-		case w.wake <- struct{}{}:
-		default:
-		}
+		w.signal()
 	}
 }
 

@@ -23,9 +23,9 @@ func (c *Controller) Recorder(component string) record.EventRecorder {
 // RecorderFor is Recorder for objects of another scheme.
 func (c *Controller) RecorderFor(objects *runtime.Scheme, component string) record.EventRecorder {
 	return &recorder{
-		to: func() record.EventRecorder {
+		get: sync.OnceValue(func() record.EventRecorder {
 			return c.events.recorder(c.Client, objects, corev1.EventSource{Component: component})
-		},
+		}),
 		clock: c.Clock, budgets: lru.New(rememberedObjects),
 	}
 }
@@ -71,9 +71,7 @@ func (e *events) end() {
 // A recorder is made when it is first used, and leaves out what would be dropped.
 type recorder struct {
 	clock   clock.PassiveClock
-	once    sync.Once
-	to      func() record.EventRecorder
-	made    record.EventRecorder
+	get     func() record.EventRecorder
 	mu      sync.Mutex
 	budgets *lru.Cache // of objects, by UID
 }
@@ -92,11 +90,6 @@ func (r *recorder) drops(object runtime.Object) bool {
 		r.budgets.Add(known.GetUID(), budget)
 	}
 	return !budget.(flowcontrol.PassiveRateLimiter).TryAccept()
-}
-
-func (r *recorder) get() record.EventRecorder {
-	r.once.Do(func() { r.made = r.to() })
-	return r.made
 }
 
 // Event implements [record.EventRecorder].

@@ -15,7 +15,7 @@ import (
 func TestRecorderDropsWhatIsTooMuch(t *testing.T) {
 	clock := clocktesting.NewFakePassiveClock(time.Unix(1000, 0))
 	to := record.NewFakeRecorder(1000)
-	r := &recorder{clock: clock, budgets: lru.New(rememberedObjects), to: func() record.EventRecorder { return to }}
+	r := &recorder{clock: clock, budgets: lru.New(rememberedObjects), get: func() record.EventRecorder { return to }}
 	tell := func(uid types.UID, count int) (written int) {
 		for range count {
 			r.Eventf(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: uid}}, corev1.EventTypeNormal, "Tested", "%s", uid)
