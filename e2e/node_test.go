@@ -230,10 +230,7 @@ evictionHard: {memory.available: 10Mi, nodefs.available: 1%%, imagefs.available:
 func (n *node) proxy() {
 	n.t.Helper()
 	program := must(buildProxy())(n.t)
-	certificate, key, err := n.issue("system:kube-proxy", nil)
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	certificate, key := n.issue("system:kube-proxy")
 	kubeconfig := n.write("proxy.kubeconfig", fmt.Sprintf(`
 apiVersion: v1
 kind: Config

@@ -263,9 +263,8 @@ func TestOperator(t *testing.T) {
 	}
 	until("the definition is established", func() error { return admin.List(ctx, &cellList{}) })
 
-	certificate, key, err := s.issue("operator", nil)
 	access := rest.CopyConfig(s.config())
-	access.CertData, access.KeyData = must(certificate, err)(t), key
+	access.CertData, access.KeyData = s.issue("operator")
 	first, stopFirst := operate(t, "first", access, nil)
 	<-first.Elected()
 	webhooks := webhook.NewServer(webhook.Options{Host: "127.0.0.1", Port: port, CertDir: certificates})
@@ -314,7 +313,7 @@ func TestOperator(t *testing.T) {
 		}
 	}
 	// What can't be converted is refused in the words of who can't.
-	err = admin.Create(ctx, &oldCell{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "none"}, Spec: oldCellSpec{Size: "many"}})
+	err := admin.Create(ctx, &oldCell{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "none"}, Spec: oldCellSpec{Size: "many"}})
 	if err == nil || !strings.Contains(err.Error(), "conversion webhook for operator.example.com/v1alpha1, Kind=Cell failed") || !strings.Contains(err.Error(), `parsing "many"`) {
 		t.Errorf("can't be converted: %v", err)
 	}

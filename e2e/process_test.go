@@ -101,12 +101,7 @@ type extremes struct {
 func watchPods(ctx context.Context, t *testing.T, client kubernetes.Interface, namespace string) *extremes {
 	t.Helper()
 	e := &extremes{pods: map[types.UID]bool{}, least: -1}
-	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(namespace))
-	see := func(object any, gone bool) {
-		pod, ok := object.(*corev1.Pod)
-		if !ok {
-			return
-		}
+	followPods(ctx, t, client, namespace, func(pod *corev1.Pod, gone bool) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if gone || pod.DeletionTimestamp != nil {
@@ -118,6 +113,22 @@ func watchPods(ctx context.Context, t *testing.T, client kubernetes.Interface, n
 		if e.least >= 0 {
 			e.least = min(e.least, e.ready())
 		}
+	})
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.least, e.most = e.ready(), len(e.pods)
+	return e
+}
+
+// followPods tells of a namespace's pods until the context ends; it returns when
+// it has told of those that are there.
+func followPods(ctx context.Context, t *testing.T, client kubernetes.Interface, namespace string, tell func(pod *corev1.Pod, gone bool)) {
+	t.Helper()
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(namespace))
+	see := func(object any, gone bool) {
+		if pod, ok := object.(*corev1.Pod); ok {
+			tell(pod, gone)
+		}
 	}
 	handler := must(factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(o any) { see(o, false) }, UpdateFunc: func(_, o any) { see(o, false) }, DeleteFunc: func(o any) { see(o, true) },
@@ -126,10 +137,6 @@ func watchPods(ctx context.Context, t *testing.T, client kubernetes.Interface, n
 	if !cache.WaitForCacheSync(ctx.Done(), handler.HasSynced) {
 		t.Fatal("the pods weren't listed in time")
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.least, e.most = e.ready(), len(e.pods)
-	return e
 }
 
 func podReady(pod *corev1.Pod) bool {

@@ -13,9 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/cache"
 )
 
 // crowds follow which pods are on which nodes.
@@ -30,12 +28,7 @@ type crowds struct {
 func watchCrowds(ctx context.Context, t *testing.T, client kubernetes.Interface) *crowds {
 	t.Helper()
 	c := &crowds{nodes: map[types.UID]string{}, changed: make(chan struct{}, 1)}
-	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace("default"))
-	see := func(object any, gone bool) {
-		pod, ok := object.(*corev1.Pod)
-		if !ok {
-			return
-		}
+	followPods(ctx, t, client, "default", func(pod *corev1.Pod, gone bool) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if before := c.nodes[pod.UID]; before != "" && before != pod.Spec.NodeName {
@@ -55,14 +48,7 @@ func watchCrowds(ctx context.Context, t *testing.T, client kubernetes.Interface)
 		case c.changed <- struct{}{}:
 		default:
 		}
-	}
-	handler := must(factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(o any) { see(o, false) }, UpdateFunc: func(_, o any) { see(o, false) }, DeleteFunc: func(o any) { see(o, true) },
-	}))(t)
-	factory.Start(ctx.Done())
-	if !cache.WaitForCacheSync(ctx.Done(), handler.HasSynced) {
-		t.Fatal("the pods weren't listed in time")
-	}
+	})
 	return c
 }
 

@@ -1,21 +1,14 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"path/filepath"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-	"k8s.io/client-go/util/cert"
-	"k8s.io/client-go/util/keyutil"
+
+	"github.com/howdah/howdah/auth/pki/pkitest"
 )
 
 // user makes a person with a client certificate of the cluster's authority, whom
@@ -24,8 +17,7 @@ func (s *script) user(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: user NAME GROUP...")
 	}
-	certificate, key, err := s.cluster.servers[0].issue(args[0], args[1:])
-	ts.Check(err)
+	certificate, key := s.cluster.servers[0].issue(args[0], args[1:]...)
 	for _, file := range s.kubeconfigs {
 		config, err := clientcmd.LoadFromFile(file)
 		ts.Check(err)
@@ -38,28 +30,7 @@ func (s *script) user(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // issue signs as an administrator would who has the authority's files.
-func (s *server) issue(name string, groups []string) (certificate, key []byte, err error) {
-	authority, err := cert.CertsFromFile(filepath.Join(s.dir, "pki", "ca.crt"))
-	if err != nil {
-		return nil, nil, err
-	}
-	signer, err := keyutil.PrivateKeyFromFile(filepath.Join(s.dir, "pki", "ca.key"))
-	if err != nil {
-		return nil, nil, err
-	}
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()),
-		Subject:      pkix.Name{CommonName: name, Organization: groups},
-		NotBefore:    time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}, authority[0], private.Public(), signer)
-	if err != nil {
-		return nil, nil, err
-	}
-	key, err = keyutil.MarshalPrivateKeyToPEM(private)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), key, err
+func (s *server) issue(name string, groups ...string) (certificate, key []byte) {
+	s.t.Helper()
+	return pkitest.Load(s.t, filepath.Join(s.dir, "pki")).ClientPEM(s.t, pkitest.Subject(name, x509.ExtKeyUsageClientAuth, groups...))
 }
