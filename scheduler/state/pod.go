@@ -8,13 +8,6 @@ import (
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 )
 
-// What a container without a request counts as where nodes are scored; the
-// figures are kube-scheduler's.
-const (
-	defaultMilliCPU = 100
-	defaultMemory   = 200 << 20
-)
-
 // A Pod is a pod with all that decisions need of it, worked out once.
 type Pod struct {
 	Obj      *corev1.Pod
@@ -42,15 +35,7 @@ type Pod struct {
 // any more.
 func NewPod(obj *corev1.Pod) *Pod {
 	p := &Pod{Obj: obj, Priority: corev1helpers.PodPriority(obj)}
-	p.Requests = newRequests(resourcehelper.PodRequests(obj, resourcehelper.PodResourcesOptions{}))
-	uses := resourcehelper.PodResourcesOptions{UseStatusResources: true, InPlacePodLevelResourcesVerticalScalingEnabled: true}
-	requests := resourcehelper.PodRequests(obj, uses)
-	p.Uses = newRequests(requests)
-	if missing := missingRequests(obj, requests); len(missing) > 0 {
-		uses.NonMissingContainerRequests = missing
-		requests = resourcehelper.PodRequests(obj, uses)
-	}
-	p.ScoredMilliCPU, p.ScoredMemory = requests.Cpu().MilliValue(), requests.Memory().Value()
+	p.ask()
 	p.Ports = hostPorts(obj)
 	for i := range obj.Spec.Volumes {
 		if claim := obj.Spec.Volumes[i].PersistentVolumeClaim; claim != nil {
@@ -76,20 +61,6 @@ func (p *Pod) alike(newer *Pod) bool {
 	return p.Kin == newer.Kin && p.Priority == newer.Priority &&
 		(p.Obj.DeletionTimestamp == nil) == (newer.Obj.DeletionTimestamp == nil) &&
 		p.Uses.equal(&newer.Uses) && p.ScoredMilliCPU == newer.ScoredMilliCPU && p.ScoredMemory == newer.ScoredMemory
-}
-
-// missingRequests are those that containers without them count as. Requests of
-// the pod as a whole stand for those of its containers.
-func missingRequests(pod *corev1.Pod, requests corev1.ResourceList) corev1.ResourceList {
-	missing := corev1.ResourceList{}
-	whole := resourcehelper.IsPodLevelRequestsSet(pod)
-	if _, ok := requests[corev1.ResourceCPU]; !whole || !ok {
-		missing[corev1.ResourceCPU] = *resource.NewMilliQuantity(defaultMilliCPU, resource.DecimalSI)
-	}
-	if _, ok := requests[corev1.ResourceMemory]; !whole || !ok {
-		missing[corev1.ResourceMemory] = *resource.NewQuantity(defaultMemory, resource.DecimalSI)
-	}
-	return missing
 }
 
 // ScoredRequest is what an incoming pod asks of a resource where nodes are
