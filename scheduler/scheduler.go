@@ -51,9 +51,10 @@ type Scheduler struct {
 	happened    uint64             // counts events that may help
 	began       time.Time          // the part of a decision that is under way
 
-	wake     chan struct{} // something may be decided
-	bindings chan struct{} // a slot for each that is under way
-	binding  atomic.Int64
+	wake     chan struct{}             // something may be decided
+	bindings chan struct{}             // a slot for each that is under way
+	binding  atomic.Int64              // how many of them
+	arrived  atomic.Pointer[time.Time] // when the last new pod did
 	running  sync.WaitGroup
 }
 
@@ -74,8 +75,8 @@ func New(o Options) (*Scheduler, error) {
 		InitialBackoff: o.InitialBackoff, MaxBackoff: o.MaxBackoff, Gate: s.gate,
 		Entered: s.metrics.entered,
 	})
-	s.events = record.New(o.Client.EventsV1(), o.Instance, o.Logger, func() bool { return s.binding.Load() > 0 })
-	s.statuses = newStatusWriter(o.Client, o.Logger)
+	s.events = record.New(o.Client.EventsV1(), o.Instance, o.Logger, s.busy)
+	s.statuses = newStatusWriter(o.Client, o.Logger, s.busy)
 	workloads := workload.New(o.Informers)
 	volumes := volume.New(o.Informers, o.Client)
 	s.synced = append(s.synced, volumes.Synced()...)

@@ -12,19 +12,25 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/howdah/howdah/scheduler/record"
 )
 
 const statusWriters = 4
 
 // A statusWriter writes to pods why they are not placed. Of what is still to be
-// written for a pod only the last is.
+// written for a pod only the last is. As long as there is more important work it
+// waits, but for nominations, by which a next leader knows what is under way.
 type statusWriter struct {
-	client kubernetes.Interface
-	log    *slog.Logger
+	client   kubernetes.Interface
+	log      *slog.Logger
+	busy     func() bool
+	patience time.Duration
 
 	mu      sync.Mutex
 	pending map[types.UID]pendingStatus
-	order   []types.UID
+	urgent  []types.UID                 // in the order in which they are written
+	others  []types.UID                 // after them
 	writing map[types.UID]chan struct{} // closed when it is over
 	wake    chan struct{}
 }
@@ -35,16 +41,21 @@ type pendingStatus struct {
 	message    string
 	nominated  string
 	renominate bool
+	since      time.Time // waits for other work
 }
 
-func newStatusWriter(client kubernetes.Interface, log *slog.Logger) *statusWriter {
-	return &statusWriter{client: client, log: log, pending: map[types.UID]pendingStatus{}, writing: map[types.UID]chan struct{}{}, wake: make(chan struct{}, 1)}
+func (p *pendingStatus) renominates() bool {
+	return p.renominate && p.pod.Status.NominatedNodeName != p.nominated
+}
+
+func newStatusWriter(client kubernetes.Interface, log *slog.Logger, busy func() bool) *statusWriter {
+	return &statusWriter{client: client, log: log, busy: busy, patience: record.Patience, pending: map[types.UID]pendingStatus{}, writing: map[types.UID]chan struct{}{}, wake: make(chan struct{}, 1)}
 }
 
 // set says why a pod is not placed, and to which node it is nominated if that
 // changes.
 func (w *statusWriter) set(pod *corev1.Pod, reason, message, nominated string, renominate bool) {
-	w.put(pendingStatus{pod, reason, message, nominated, renominate})
+	w.put(pendingStatus{pod: pod, reason: reason, message: message, nominated: nominated, renominate: renominate})
 }
 
 // settle drops what is to be written for a pod that has a node now, and returns
@@ -89,12 +100,25 @@ func (w *statusWriter) put(p pendingStatus) {
 		return
 	}
 	w.mu.Lock()
-	if _, ok := w.pending[p.pod.UID]; !ok {
-		w.order = append(w.order, p.pod.UID)
+	before, ok := w.pending[p.pod.UID]
+	if p.since = before.since; !ok {
+		p.since = time.Now()
 	}
 	w.pending[p.pod.UID] = p
+	if !ok || p.renominates() && !before.renominates() {
+		w.enqueue(&p)
+	}
 	w.mu.Unlock()
 	w.signal()
+}
+
+// enqueue may have a pod in both orders; who finds nothing pending goes on.
+func (w *statusWriter) enqueue(p *pendingStatus) {
+	if p.renominates() {
+		w.urgent = append(w.urgent, p.pod.UID)
+	} else {
+		w.others = append(w.others, p.pod.UID)
+	}
 }
 
 // signal wakes a writer, or the next one that would sleep.
@@ -109,9 +133,9 @@ func (w *statusWriter) start(ctx context.Context, running *sync.WaitGroup) {
 	for range statusWriters {
 		running.Go(func() {
 			for {
-				p, ok := w.next()
-				if ok {
-					w.write(ctx, p)
+				p, wait := w.next()
+				if p != nil {
+					w.write(ctx, *p)
 					w.written(p.pod.UID)
 					continue
 				}
@@ -119,29 +143,39 @@ func (w *statusWriter) start(ctx context.Context, running *sync.WaitGroup) {
 				case <-ctx.Done():
 					return
 				case <-w.wake:
+				case <-wait:
 				}
 			}
 		})
 	}
 }
 
-func (w *statusWriter) next() (pendingStatus, bool) {
+// next is what to write now, or else when to look again, beside when woken.
+func (w *statusWriter) next() (*pendingStatus, <-chan time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.order) > 0 {
-		uid := w.order[0]
-		w.order = w.order[1:]
+	for len(w.urgent)+len(w.others) > 0 {
+		order := &w.urgent
+		if len(*order) == 0 {
+			order = &w.others
+		}
+		uid := (*order)[0]
+		p, ok := w.pending[uid]
+		if ok && order == &w.others && w.busy() && time.Since(p.since) < w.patience {
+			return nil, time.After(calm)
+		}
+		*order = (*order)[1:]
 		// What is being written already is followed up when that is over.
-		if p, ok := w.pending[uid]; ok && w.writing[uid] == nil {
+		if ok && w.writing[uid] == nil {
 			delete(w.pending, uid)
 			w.writing[uid] = make(chan struct{})
-			if len(w.order) > 0 {
-				w.signal() // for the others
+			if len(w.urgent)+len(w.others) > 0 {
+				w.signal() // for the other writers
 			}
-			return p, true
+			return &p, nil
 		}
 	}
-	return pendingStatus{}, false
+	return nil, nil
 }
 
 func (w *statusWriter) written(uid types.UID) {
@@ -149,8 +183,8 @@ func (w *statusWriter) written(uid types.UID) {
 	defer w.mu.Unlock()
 	close(w.writing[uid])
 	delete(w.writing, uid)
-	if _, ok := w.pending[uid]; ok {
-		w.order = append(w.order, uid)
+	if p, ok := w.pending[uid]; ok {
+		w.enqueue(&p)
 		w.signal()
 	}
 }
@@ -165,7 +199,7 @@ func (w *statusWriter) write(ctx context.Context, p pendingStatus) {
 // patch is nil when the pod says all that already.
 func (p *pendingStatus) patch(now time.Time) []byte {
 	status := map[string]any{}
-	if p.renominate && p.pod.Status.NominatedNodeName != p.nominated {
+	if p.renominates() {
 		status["nominatedNodeName"] = p.nominated
 		if p.nominated == "" {
 			status["nominatedNodeName"] = nil

@@ -132,7 +132,9 @@ func (s *Scheduler) podChanged(old, new *corev1.Pod) {
 	if old != nil && s.queue.Has(new.UID) {
 		s.queue.Update(pod, func(plugin string) bool { return s.ownChangeHelps(plugin, old, pod) }, s.clock.Now())
 	} else {
-		s.queue.Add(pod, s.clock.Now())
+		now := s.clock.Now()
+		s.arrived.Store(&now)
+		s.queue.Add(pod, now)
 	}
 	if new.Status.NominatedNodeName != "" || old != nil && old.Status.NominatedNodeName != "" {
 		s.nominations.Set(pod, new.Status.NominatedNodeName)

@@ -1,7 +1,7 @@
 // Package record owns the events that tell users what happened to their pods.
 //
 // Events are for reading, pods are for running: while there is more important
-// work for the API, events wait, for a second at most if they can, and a bounded
+// work for the API, events wait, for [Patience] at most if they can, and a bounded
 // number of them. What repeats within six minutes becomes a series of one event
 // (https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/).
 package record
@@ -22,9 +22,11 @@ import (
 	typedevents "k8s.io/client-go/kubernetes/typed/events/v1"
 )
 
+// Patience is how long what is only told waits for more important work.
+const Patience = 5 * time.Second
+
 const (
 	waiting       = 20000           // events at most; more are dropped
-	patience      = time.Second     // how long an event waits for more important work
 	seriesWithin  = 6 * time.Minute // of the last one
 	keptForSeries = 4096
 	noteLimit     = 1024 // bytes, as the API has it
@@ -132,7 +134,7 @@ func (r *Recorder) Run(ctx context.Context) {
 			}
 			continue
 		}
-		for r.busy() && r.now().Sub(entry.event.EventTime.Time) < patience {
+		for r.busy() && r.now().Sub(entry.event.EventTime.Time) < Patience {
 			select {
 			case <-ctx.Done():
 				return
