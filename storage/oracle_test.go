@@ -158,6 +158,9 @@ func checkOracle(t *testing.T, r *rand.Rand, stores []*Store, collections []*Col
 			if n := snapshot.Len(prefix); n != len(o.scan(revision, prefix, "", all, 1e9)) {
 				t.Fatalf("%d objects with prefix %q", n, prefix)
 			}
+			if n := snapshot.Rest(prefix, after); n != len(o.scan(revision, prefix, after, all, 1e9)) {
+				t.Fatalf("%d objects with prefix %q after %q", n, prefix, after)
+			}
 		}
 
 		w := watching{after: r.Int64N(now + 1), prefix: things, selection: randomSelection(t, r)}

@@ -28,6 +28,11 @@ func (s *Snapshot) Len(prefix string) int {
 	return s.tree.count(prefix)
 }
 
+// Rest counts the objects whose key has the prefix and is greater than after.
+func (s *Snapshot) Rest(prefix, after string) int {
+	return max(0, s.tree.rank(prefixEnd(prefix))-s.tree.rank(max(prefix, after+"\x00")))
+}
+
 // Scan yields, in key order, the objects with the prefix and with a key greater
 // than after that the selection matches, until yield returns false. Unreadable
 // objects are always yielded.

@@ -147,12 +147,7 @@ func (p *page) mark(snapshot *storage.Snapshot, s scope, limit int, start time.T
 		return nil
 	}
 	last := p.objects[len(p.objects)-1].Key
-	counting := s.selection.Empty()
-	remaining := int64(0)
-	snapshot.Scan(s.prefix, last, storage.Selection{}, func(*storage.Object) bool {
-		remaining++
-		return counting
-	})
+	remaining := int64(snapshot.Rest(s.prefix, last))
 	if remaining == 0 {
 		return nil
 	}
@@ -161,7 +156,7 @@ func (p *page) mark(snapshot *storage.Snapshot, s scope, limit int, start time.T
 		return err
 	}
 	p.meta.Continue = token
-	if counting {
+	if s.selection.Empty() {
 		p.meta.RemainingItemCount = &remaining
 	}
 	return nil
