@@ -28,6 +28,9 @@ const (
 	// costs a switch between goroutines in HTTP/2, so it is large, and larger
 	// than compressFrom, so that the first tells whether to compress.
 	bufferSize = 256 << 10
+	// bufferFrom is from how many bytes on a piece of a body that was started is
+	// handed over as it is.
+	bufferFrom = 64 << 10
 )
 
 // Pools only save allocations. Buffers in them have the size that they grew to.
@@ -54,6 +57,12 @@ func NewBody(w http.ResponseWriter, r *http.Request, status int, mediaType strin
 func (b *Body) Started() bool { return b.status == 0 }
 
 func (b *Body) Write(p []byte) (int, error) {
+	if b.Started() && len(p) >= bufferFrom {
+		if err := b.flush(); err != nil {
+			return 0, err
+		}
+		return len(p), b.send(p)
+	}
 	if b.buffer == nil {
 		b.buffer = pooled.buffers.Get().(*[]byte)
 	}

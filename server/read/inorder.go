@@ -13,11 +13,12 @@ func inOrder(ctx context.Context, n int, produce func(dst []byte, i int) ([]byte
 	const atOnce = 32
 	workers := min(runtime.GOMAXPROCS(0), (n+atOnce-1)/atOnce)
 	if workers <= 1 {
-		var buffer []byte
+		buffer := pieceBuffers.Get().(*[]byte)
+		defer pieceBuffers.Put(buffer)
 		for from := 0; from < n; from += atOnce {
-			pieces, err := produceAll(buffer, from, min(from+atOnce, n), produce)
+			err := produceAll(buffer, from, min(from+atOnce, n), produce)
 			if err == nil {
-				err = write(pieces)
+				err = write(*buffer)
 			}
 			if err == nil {
 				err = ctx.Err()
@@ -25,14 +26,13 @@ func inOrder(ctx context.Context, n int, produce func(dst []byte, i int) ([]byte
 			if err != nil {
 				return err
 			}
-			buffer = pieces[:0]
 		}
 		return nil
 	}
 
 	type batch struct {
 		from   int
-		pieces []byte
+		pieces *[]byte
 		err    error
 		done   chan struct{}
 	}
@@ -41,7 +41,7 @@ func inOrder(ctx context.Context, n int, produce func(dst []byte, i int) ([]byte
 	defer running.Wait()
 	defer cancel()
 	ahead := 2 * workers // batches that are made or wait to be written
-	jobs, order, free := make(chan *batch), make(chan *batch, ahead), make(chan []byte, ahead+1)
+	jobs, order := make(chan *batch), make(chan *batch, ahead)
 	running.Go(func() {
 		defer close(order)
 		defer close(jobs)
@@ -64,12 +64,8 @@ func inOrder(ctx context.Context, n int, produce func(dst []byte, i int) ([]byte
 	for range workers {
 		running.Go(func() {
 			for b := range jobs {
-				var buffer []byte
-				select {
-				case buffer = <-free:
-				default:
-				}
-				b.pieces, b.err = produceAll(buffer, b.from, min(b.from+atOnce, n), produce)
+				b.pieces = pieceBuffers.Get().(*[]byte)
+				b.err = produceAll(b.pieces, b.from, min(b.from+atOnce, n), produce)
 				close(b.done)
 			}
 		})
@@ -78,25 +74,28 @@ func inOrder(ctx context.Context, n int, produce func(dst []byte, i int) ([]byte
 		<-b.done
 		err := b.err
 		if err == nil {
-			err = write(b.pieces)
+			err = write(*b.pieces)
 		}
 		if err != nil {
 			return err
 		}
-		select {
-		case free <- b.pieces[:0]:
-		default:
-		}
+		pieceBuffers.Put(b.pieces)
 	}
 	return ctx.Err()
 }
 
-func produceAll(dst []byte, from, to int, produce func(dst []byte, i int) ([]byte, error)) ([]byte, error) {
-	var err error
+// pieceBuffers have the size that they grew to.
+var pieceBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// produceAll makes pieces in a buffer, in the place of what it has.
+func produceAll(buffer *[]byte, from, to int, produce func(dst []byte, i int) ([]byte, error)) error {
+	dst := (*buffer)[:0]
 	for i := from; i < to; i++ {
+		var err error
 		if dst, err = produce(dst, i); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return dst, nil
+	*buffer = dst
+	return nil
 }
