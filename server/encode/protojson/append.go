@@ -264,10 +264,7 @@ func (w *writer) mapping(f *field, s slot, depth int) error {
 			w.out = append(w.out, ',')
 		}
 		last = key
-		if err := w.text(key); err != nil {
-			return err
-		}
-		w.out = append(w.out, ':')
+		w.out = append(AppendText(w.out, key), ':')
 		if err := w.value(f.element, value, depth); err != nil {
 			return err
 		}
@@ -310,7 +307,7 @@ func mapEntry(element *field, entry []byte) (key []byte, value slot, err error) 
 func (w *writer) value(f *field, s slot, depth int) error {
 	switch f.kind {
 	case kindString:
-		return w.text(s.value)
+		w.out = AppendText(w.out, s.value)
 	case kindBool:
 		w.out = strconv.AppendBool(w.out, s.integer != 0)
 	case kindInt32:
@@ -334,25 +331,6 @@ func (w *writer) value(f *field, s slot, depth int) error {
 	default:
 		return w.other(f.goType, s)
 	}
-	return nil
-}
-
-// text writes a string. Those with characters that need care are left to
-// encoding/json.
-func (w *writer) text(s []byte) error {
-	for _, c := range s {
-		if c < 0x20 || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			quoted, err := json.Marshal(string(s))
-			if err != nil {
-				return ErrUnsure
-			}
-			w.out = append(w.out, quoted...)
-			return nil
-		}
-	}
-	w.out = append(w.out, '"')
-	w.out = append(w.out, s...)
-	w.out = append(w.out, '"')
 	return nil
 }
 
@@ -463,10 +441,5 @@ func plain(object []byte) bool {
 	if len(object) < 2 || object[0] != '{' || object[len(object)-1] != '}' {
 		return false
 	}
-	for _, c := range object {
-		if c <= 0x20 || c >= 0x7f || c == '<' || c == '>' || c == '&' {
-			return false
-		}
-	}
-	return true
+	return compact(object)
 }
