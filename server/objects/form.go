@@ -140,7 +140,12 @@ func (f form) decode(o *storage.Object, into runtime.Object) error {
 	if f.native == nil {
 		return f.decodeBytes(o.Value(), into)
 	}
-	object, err := f.decodeStored(o)
+	return f.decodeBody(o.Body(), into)
+}
+
+// decodeBody is decode of a message.
+func (f form) decodeBody(body []byte, into runtime.Object) error {
+	object, err := f.unmarshal(body)
 	if err != nil {
 		return err
 	}
@@ -156,11 +161,16 @@ func (f form) decodeStored(o *storage.Object) (runtime.Object, error) {
 	if f.native == nil {
 		return nil, fmt.Errorf("%s is not of a type that protobuf encodes", o.Key)
 	}
+	return f.unmarshal(o.Body())
+}
+
+// unmarshal returns a message's object in the storage version, with defaults.
+func (f form) unmarshal(body []byte) (runtime.Object, error) {
 	object, err := f.native.scheme.New(f.kind)
 	if err != nil {
 		return nil, err
 	}
-	if err := object.(protobufMessage).Unmarshal(o.Body()); err != nil {
+	if err := object.(protobufMessage).Unmarshal(body); err != nil {
 		return nil, err
 	}
 	f.native.scheme.Default(object)

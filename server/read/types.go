@@ -11,6 +11,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/howdah/howdah/server/encode/protojson"
+	"github.com/howdah/howdah/server/objects"
 	"github.com/howdah/howdah/server/resource"
 )
 
@@ -28,6 +29,8 @@ type types struct {
 	// json and metadata make JSON of stored objects and of their metadata; nil
 	// for types that they can't be for.
 	json, metadata func() *protojson.Type
+	// printed is what the printer of Tables reads of stored objects; nil: of all.
+	printed *objects.Part
 	// Keys of the encodings that are kept.
 	jsonKey, protobufKey any
 }
@@ -56,6 +59,9 @@ func newTypes(res *resource.Resource) types {
 	lister, ok := res.Storage.(rest.Lister)
 	if !ok || res.Objects == nil {
 		return t
+	}
+	if paths := printed[res.GroupResource()]; paths != nil && res.Decorate == nil {
+		t.printed, _ = res.Objects.Part(paths...) // a test has them all
 	}
 	kinds, _, err := res.Typer.ObjectKinds(lister.NewList())
 	if err != nil || len(kinds) == 0 {
