@@ -65,6 +65,7 @@ var scenarios = []struct {
 	{"memory", "resident memory after that", memory, false},
 	{"restart", "restart with that data until ready", restart, false},
 	{"custom", "custom resources beside built-in ones, and what an admission policy costs", custom, true},
+	{"definitions", "memory of 1,020 definitions of cert-manager's size, which the go command fetches", definitions, true},
 	{"schedule", "create pods and have them bound, with few objects beside (-pods 10000)", schedule, true},
 	{"shapes", "bind pods that are there when the scheduler starts, in scheduler_perf's shapes (-nodes 5000 -pods 2000)", shapes, true},
 	{"latency", "create pods at -rate a second, until each is seen bound", latency, true},

@@ -41,16 +41,24 @@ func memory(_ context.Context, s *system, _ load) ([]result, error) {
 	if s.processes == nil {
 		return []result{{Scenario: "memory", Headline: "-", Figures: map[string]any{"why": errNoProcesses.Error()}}}, nil
 	}
-	var total int64
-	for _, pid := range s.processes() {
-		bytes, err := resident(pid)
-		if err != nil {
-			return nil, err
-		}
-		total += bytes
+	total, err := s.resident()
+	if err != nil {
+		return nil, err
 	}
 	megabytes := total >> 20
 	return []result{{Scenario: "memory", Headline: fmt.Sprintf("%d MB", megabytes), Figures: map[string]any{"resident_mb": megabytes}}}, nil
+}
+
+// resident is the memory of all processes of the system.
+func (s *system) resident() (total int64, err error) {
+	for _, pid := range s.processes() {
+		bytes, err := resident(pid)
+		if err != nil {
+			return 0, err
+		}
+		total += bytes
+	}
+	return total, nil
 }
 
 // resident returns VmRSS of a process in bytes.

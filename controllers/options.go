@@ -12,6 +12,7 @@ import (
 	signing "k8s.io/kubernetes/pkg/controller/certificates/signer/config"
 	garbagecollector "k8s.io/kubernetes/pkg/controller/garbagecollector/config"
 
+	"github.com/howdah/howdah/controllers/garbage"
 	"github.com/howdah/howdah/controllers/loadbalancer"
 	"github.com/howdah/howdah/controllers/nodeipam"
 )
@@ -29,6 +30,8 @@ type Options struct {
 	// SecretToken makes the token of a Secret of the type
 	// kubernetes.io/service-account-token; without it they stay empty.
 	SecretToken func(*corev1.ServiceAccount, *corev1.Secret) (string, error)
+	// Objects tells the garbage collector of objects in this process; may be nil.
+	Objects garbage.Source
 	// ServiceRanges are those of Services, which no node's pods get.
 	ServiceRanges []netip.Prefix
 

@@ -92,7 +92,7 @@ func table(o *Options) []row {
 
 func garbageOptions(o *Options) garbage.Options {
 	c := o.Config.GarbageCollectorController
-	g := garbage.Options{Workers: int(c.ConcurrentGCSyncs)}
+	g := garbage.Options{Workers: int(c.ConcurrentGCSyncs), Source: o.Objects}
 	for _, r := range c.GCIgnoredResources {
 		g.Ignored = append(g.Ignored, schema.GroupResource{Group: r.Group, Resource: r.Resource})
 	}

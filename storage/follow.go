@@ -16,7 +16,7 @@ type Keeper interface {
 	// changes since the last ones can't be told any more.
 	Replace(all iter.Seq[*Object])
 	Put(o *Object)
-	Delete(key string)
+	Delete(last *Object) // as it was before
 }
 
 // A Follower tells a [Keeper] of every change of a collection.
@@ -41,21 +41,24 @@ func (c *Collection) Follow(k Keeper) *Follower {
 // Run tells the keeper of the changes until ctx ends or the store is stopped. It
 // is to be called once.
 func (f *Follower) Run(ctx context.Context) {
-	const pause = 50 * time.Millisecond
-	for {
-		err := f.changes(ctx)
-		switch {
-		case ctx.Err() != nil || errors.Is(err, ErrClosed):
-			return
-		case errors.Is(err, ErrUnavailable): // history, which the cache may not need to go on
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(pause):
-			}
-		}
-		f.replace()
+	for f.again(ctx, f.changes(ctx)) {
 	}
+}
+
+// again begins anew after the error that ended a watch; false when there is no
+// more to come.
+func (f *Follower) again(ctx context.Context, err error) bool {
+	const pause = 50 * time.Millisecond
+	switch {
+	case ctx.Err() != nil || errors.Is(err, ErrClosed):
+		return false
+	case errors.Is(err, ErrUnavailable): // history, which the cache may not need to go on
+		if !sleep(ctx, pause) {
+			return false
+		}
+	}
+	f.replace()
+	return true
 }
 
 // Wait returns when the keeper knows everything up to the revision, which the
@@ -101,30 +104,45 @@ func (f *Follower) replace() {
 
 // changes returns the error that ended the watch.
 func (f *Follower) changes(ctx context.Context) error {
-	w, err := f.collection.Watch(ctx, WatchOptions{After: f.at})
+	w, err := f.watch(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer w.Stop()
-	f.set(func() { f.watcher = w })
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-w.Ready():
 		}
-		f.set(func() { f.telling = true })
-		deliveries, err := w.Next(ctx)
-		if err != nil {
+		if err := f.tell(ctx, w); err != nil {
 			return err
 		}
-		for _, d := range deliveries {
-			if d.Type == Deleted {
-				f.keeper.Delete(d.Object.Key)
-			} else {
-				f.keeper.Put(d.Object)
-			}
-		}
-		f.set(func() { f.telling = false })
 	}
+}
+
+func (f *Follower) watch(ctx context.Context, wake func()) (*Watcher, error) {
+	w, err := f.collection.Watch(ctx, WatchOptions{After: f.at, Wake: wake})
+	if err == nil {
+		f.set(func() { f.watcher = w })
+	}
+	return w, err
+}
+
+// tell tells the keeper what the watcher has now.
+func (f *Follower) tell(ctx context.Context, w *Watcher) error {
+	f.set(func() { f.telling = true })
+	deliveries, err := w.poll(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range deliveries {
+		if d.Type == Deleted {
+			f.keeper.Delete(d.Object)
+		} else {
+			f.keeper.Put(d.Object)
+		}
+	}
+	f.set(func() { f.telling = false })
+	return nil
 }

@@ -68,11 +68,27 @@ func (h *hub) record(changes []*Change) {
 
 func (h *hub) evict() {
 	for h.bytes > h.budget && h.recent.len() > 0 {
-		oldest := h.recent.pop()
-		oldest.collection.recent.pop()
-		oldest.collection.floor = oldest.Revision
-		h.bytes -= oldest.cost
-		oldest.kept = false
+		h.drop()
+	}
+}
+
+// drop forgets the oldest change.
+func (h *hub) drop() {
+	oldest := h.recent.pop()
+	oldest.collection.recent.pop()
+	oldest.collection.floor = oldest.Revision
+	h.bytes -= oldest.cost
+	oldest.kept = false
+}
+
+// forget lets go of the changes up to the revision. Watches that begin before it
+// read the database's history, which costs less than to keep for all time what
+// hardly anybody asks for.
+func (h *hub) forget(revision int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.recent.len() > 0 && h.recent.all()[0].Revision <= revision {
+		h.drop()
 	}
 }
 

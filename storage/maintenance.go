@@ -56,8 +56,11 @@ func (s *Store) expire(ctx context.Context) error {
 // pauses in between, so that writers are not held up.
 func (s *Store) compactLoop(ctx context.Context) {
 	retention := s.options.HistoryRetention
+	var older int64 // the revision of a round before
 	for sleep(ctx, compactEvery) {
 		s.forgetPast()
+		s.hub.forget(older)
+		older = s.Revision()
 		retention = s.retention(ctx, retention)
 		if err := s.compact(ctx, s.options.Now().Add(-retention)); err != nil && ctx.Err() == nil {
 			s.log.Warn("storage: old history could not be dropped; trying again", "err", err)

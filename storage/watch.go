@@ -14,6 +14,9 @@ type WatchOptions struct {
 	Key       string // this key only
 	After     int64  // changes after this revision
 	Selection Selection
+	// Wake is called whenever [Watcher.Ready] is signalled, and must not call the
+	// watcher. nil: nobody is to be woken so.
+	Wake func()
 }
 
 // The types of a delivery.
@@ -45,6 +48,7 @@ type Watcher struct {
 
 	slot  int // in the bucket; -1: in none. Guarded by hub.mu
 	ready chan struct{}
+	wake  func()
 
 	joined   bool       // the hub offers the changes after position
 	position int64      // everything up to it was read
@@ -66,7 +70,7 @@ type Watcher struct {
 func (c *Collection) Watch(ctx context.Context, o WatchOptions) (*Watcher, error) {
 	w := &Watcher{
 		collection: c, key: o.Key, prefix: o.Prefix, selection: o.Selection.simplified(),
-		position: o.After, given: o.After, slot: -1, ready: make(chan struct{}, 1),
+		position: o.After, given: o.After, slot: -1, ready: make(chan struct{}, 1), wake: o.Wake,
 	}
 	if strings.HasPrefix(c.prefix, w.prefix) {
 		w.prefix = c.prefix
@@ -173,6 +177,9 @@ func (w *Watcher) announce() {
 	case w.ready <- struct{}{}:
 	default:
 	}
+	if w.wake != nil {
+		w.wake()
+	}
 }
 
 // Ready is signalled when Next would not wait for a change.
@@ -185,11 +192,8 @@ func (w *Watcher) Ready() <-chan struct{} { return w.ready }
 // [ErrNewEpoch], [ErrClosed], [ErrUnavailable] when history had to be read and
 // could not.
 func (w *Watcher) Next(ctx context.Context) ([]Delivery, error) {
-	if !w.joined && len(w.pending) == 0 {
-		if err := w.advance(ctx); err != nil {
-			return nil, err
-		}
-		return w.take()
+	if !w.joined {
+		return w.poll(ctx)
 	}
 	for {
 		deliveries, err := w.take()
@@ -202,6 +206,16 @@ func (w *Watcher) Next(ctx context.Context) ([]Delivery, error) {
 		case <-w.ready:
 		}
 	}
+}
+
+// poll is Next without waiting for a change.
+func (w *Watcher) poll(ctx context.Context) ([]Delivery, error) {
+	if !w.joined && len(w.pending) == 0 {
+		if err := w.advance(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return w.take()
 }
 
 // take returns what can be given out without waiting.

@@ -116,7 +116,7 @@ func (k *volumeKeeper) Put(o *storage.Object) {
 	k.volumes.set(k.name(o.Key), v)
 }
 
-func (k *volumeKeeper) Delete(key string) { k.volumes.set(k.name(key), nil) }
+func (k *volumeKeeper) Delete(last *storage.Object) { k.volumes.set(k.name(last.Key), nil) }
 
 func (k *volumeKeeper) name(key string) string { return strings.TrimPrefix(key, k.prefix) }
 

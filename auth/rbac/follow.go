@@ -105,9 +105,9 @@ func (k *keeper) Put(o *storage.Object) {
 	k.kept[o.Key] = true
 }
 
-func (k *keeper) Delete(key string) {
-	delete(k.kept, key)
-	k.delete(k.named(key))
+func (k *keeper) Delete(last *storage.Object) {
+	delete(k.kept, last.Key)
+	k.delete(k.named(last.Key))
 }
 
 func (k *keeper) named(key string) (namespace, name string) {

@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
@@ -41,12 +42,23 @@ const absentKept = 5000
 type Options struct {
 	Workers int
 	Ignored []schema.GroupResource // never watched, so that their objects neither own nor are owned
+	// Source tells of what it knows in place of the API's watches; may be nil.
+	Source Source
+}
+
+// A Source is a shorter way to objects than watches of the API, each of which
+// takes some goroutines: there may be thousands of custom resources.
+type Source interface {
+	// Follow tells of the metadata of a resource's objects until stop has been
+	// called; false when the source doesn't know the resource.
+	Follow(resource schema.GroupVersionResource, to cache.ReflectorStore) (stop func(), ok bool)
 }
 
 type collector struct {
 	objects   metadata.Interface
 	discovery discovery.DiscoveryInterface
 	ignored   map[schema.GroupResource]bool
+	source    Source
 	events    record.EventRecorder
 	life      *reconcile.Controller
 
@@ -66,7 +78,7 @@ func Setup(o Options) reconcile.Setup {
 		x := &collector{
 			objects: c.Metadata, discovery: c.Client.Discovery(), ignored: map[schema.GroupResource]bool{},
 			events: c.Recorder("garbage-collector-controller"), life: c,
-			graph: newGraph(), absent: lru.New(absentKept),
+			graph: newGraph(), absent: lru.New(absentKept), source: o.Source,
 		}
 		for _, resource := range o.Ignored {
 			x.ignored[resource] = true

@@ -19,14 +19,12 @@ import (
 type monitors struct {
 	x       *collector
 	running map[schema.GroupVersionResource]*monitor
-	all     sync.WaitGroup
 }
 
 type monitor struct {
 	x    *collector
 	kind *kind
-	end  context.CancelFunc
-	done chan struct{}
+	stop func() // returns when nothing more is told
 }
 
 func newMonitors(x *collector) *monitors {
@@ -34,10 +32,11 @@ func newMonitors(x *collector) *monitors {
 }
 
 func (m *monitors) stop() {
+	var all sync.WaitGroup
 	for _, one := range m.running {
-		one.end()
+		all.Go(one.stop)
 	}
-	m.all.Wait()
+	all.Wait()
 }
 
 // update discovers, starts monitors of resources that are new and ends those of
@@ -73,8 +72,7 @@ func (m *monitors) update(ctx context.Context) error {
 	}
 	for resource, one := range m.running {
 		if wanted[resource] == nil && !unknown[resource.Group] {
-			one.end()
-			<-one.done
+			one.stop()
 			one.forget()
 			delete(m.running, resource)
 		}
@@ -129,8 +127,21 @@ func isSubresource(name string) bool {
 }
 
 func (m *monitors) start(ctx context.Context, k *kind) *monitor {
+	one := &monitor{x: m.x, kind: k}
+	if m.x.source != nil {
+		if stop, ok := m.x.source.Follow(k.resource, one); ok {
+			one.stop = stop
+			return one
+		}
+	}
+	one.stop = m.reflect(ctx, k, one)
+	return one
+}
+
+// reflect watches the API.
+func (m *monitors) reflect(ctx context.Context, k *kind, one *monitor) (stop func()) {
 	ctx, end := context.WithCancel(ctx)
-	one := &monitor{x: m.x, kind: k, end: end, done: make(chan struct{})}
+	done := make(chan struct{})
 	objects := m.x.objects.Resource(k.resource)
 	reflector := cache.NewReflectorWithOptions(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
@@ -140,14 +151,17 @@ func (m *monitors) start(ctx context.Context, k *kind) *monitor {
 			return objects.Watch(ctx, options)
 		},
 	}, &metav1.PartialObjectMetadata{}, one, cache.ReflectorOptions{Name: "garbage-collector " + k.resource.String(), TypeDescription: k.resource.String()})
-	m.all.Go(func() {
-		defer close(one.done)
+	go func() {
+		defer close(done)
 		m.x.life.Guard(func() { reflector.RunWithContext(ctx) })
-	})
-	return one
+	}()
+	return func() {
+		end()
+		<-done
+	}
 }
 
-// A monitor is where its reflector puts what it sees: into the graph.
+// A monitor is where what is seen is put: into the graph.
 
 func (one *monitor) Add(object any) error {
 	seen, ok := object.(*metav1.PartialObjectMetadata)

@@ -139,7 +139,7 @@ func (s *Services) Replace(all iter.Seq[*storage.Object]) {
 		s.Put(o)
 	}
 	for key := range gone {
-		s.Delete(key)
+		s.remove(key)
 	}
 }
 
@@ -167,7 +167,9 @@ func (s *Services) Put(o *storage.Object) {
 	s.tellLocal() // also for remote ones: the group version may be a definition's
 }
 
-func (s *Services) Delete(key string) {
+func (s *Services) Delete(last *storage.Object) { s.remove(last.Key) }
+
+func (s *Services) remove(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if gone := s.known[key]; gone != nil {

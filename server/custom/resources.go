@@ -41,6 +41,7 @@ type Resources struct {
 	store       *storage.Store
 	maker       rowMaker
 	controller  *controller
+	followers   *storage.Followers // of instances
 	log         *slog.Logger
 
 	mu      sync.Mutex
@@ -63,6 +64,7 @@ func New(c Config) (*Resources, error) {
 		table: c.Table, store: c.Store, log: c.Logger,
 		definitions: c.Objects.Store(apiextensions.Resource("customresourcedefinitions")),
 		maker:       newRowMaker(c.Store, converters),
+		followers:   storage.NewFollowers(),
 		known:       map[string]*definition{},
 		applied:     map[string]int64{},
 		changed:     make(chan struct{}),
@@ -79,6 +81,7 @@ func (r *Resources) Start(ctx context.Context, loops *sync.WaitGroup) {
 	}
 	follower := r.definitions.Collection().Follow(r)
 	loops.Go(func() { follower.Run(ctx) })
+	loops.Go(func() { r.followers.Run(ctx) })
 	r.controller.start(ctx, loops)
 }
 
@@ -139,11 +142,11 @@ func (r *Resources) Put(o *storage.Object) {
 	r.commit(change)
 }
 
-func (r *Resources) Delete(key string) {
+func (r *Resources) Delete(last *storage.Object) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var change tableChange
-	r.remove(key, &change)
+	r.remove(last.Key, &change)
 	r.commit(change)
 }
 

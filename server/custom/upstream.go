@@ -63,15 +63,23 @@ func (u upstreamStorage) validators() (whole, status validation.SchemaValidator,
 			}
 		}
 	}
-	if whole, _, err = validation.NewSchemaValidator(internal); err != nil {
+	if whole, err = newValidator(internal); err != nil {
 		return nil, nil, err
 	}
 	if internal != nil && u.version.Subresources != nil && u.version.Subresources.Status != nil {
 		if part, ok := internal.Properties["status"]; ok {
-			status, _, err = validation.NewSchemaValidator(&part)
+			status, err = newValidator(&part)
 		}
 	}
 	return whole, status, err
+}
+
+func newValidator(s *apiextensions.JSONSchemaProps) (validation.SchemaValidator, error) {
+	validator, schema, err := validation.NewSchemaValidator(s)
+	if err != nil {
+		return nil, err
+	}
+	return provingValidator{validator, newProof(schema)}, nil
 }
 
 func (u upstreamStorage) subresources() (*apiextensions.CustomResourceSubresourceStatus, *apiextensions.CustomResourceSubresourceScale, error) {
