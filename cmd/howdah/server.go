@@ -63,6 +63,7 @@ func serve(command *cobra.Command, options server.Options) error {
 	if err != nil {
 		kubeconfig = s.AdminKubeconfig()
 	}
+	go collectSeldom(ctx)
 	go giveBackMemory(ctx)
 	options.Logger.Info("ready", "port", s.Port(), "kubeconfig", kubeconfig)
 	fmt.Fprintf(command.OutOrStdout(), "Howdah is ready on port %d. Use it with\n\n  export KUBECONFIG=%s\n\n", s.Port(), kubeconfig)
