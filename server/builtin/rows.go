@@ -55,6 +55,9 @@ func (m rowMaker) row(gv schema.GroupVersion, path string, storages map[string]r
 		return nil, err
 	}
 
+	if store := genericStore(storage); store != nil {
+		validateWithoutCopies(store, m.scheme)
+	}
 	row := &resource.Resource{
 		GroupVersionResource: gv.WithResource(name),
 		Subresource:          subresource,
