@@ -56,6 +56,7 @@ func parse(endpoint string) (*pgxpool.Config, string, error) {
 	if !strings.Contains(endpoint, "pool_max_conns") {
 		config.MaxConns = max(config.MaxConns, minConns)
 	}
+	config.AfterConnect = encodeBytesOnce
 	if config.PingTimeout == 0 {
 		config.PingTimeout = 2 * time.Second
 	}
