@@ -2,12 +2,12 @@ package read
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"net/http"
 	"sync"
 
+	"github.com/klauspost/compress/gzip" // half the CPU of the standard library's for frames of some KB
 	"golang.org/x/net/websocket"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
