@@ -107,17 +107,18 @@ func (ev *events) change(d *storage.Delivery) ([]byte, error) {
 			return nil, apierrors.NewInternalError(err)
 		}
 	}
-	// JSON is rarely more than twice as long, and the frame is kept.
-	const around = 128
-	dst := make([]byte, 0, o.Len()+around)
-	if ev.format.MediaType() == runtime.ContentTypeJSON {
-		dst = make([]byte, 0, 2*o.Len()+around)
+	// The frame is kept, so it gets just the memory that it needs.
+	scratch := pooled.frames.Get().(*[]byte)
+	frame, err := ev.append((*scratch)[:0], d.Type, o, ev.appendJSONOnce)
+	if err != nil {
+		return nil, err
 	}
-	frame, err := ev.append(dst, d.Type, o, ev.appendJSONOnce)
-	if cap(frame)-len(frame) > len(frame)/8 {
-		frame = slices.Clip(slices.Clone(frame))
+	kept := bytes.Clone(frame)
+	if cap(frame) <= sinkBufferSize {
+		*scratch = frame
+		pooled.frames.Put(scratch)
 	}
-	return frame, err
+	return kept, nil
 }
 
 // appendAdded appends the frame of an object that was there before the watch.

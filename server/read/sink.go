@@ -33,9 +33,10 @@ type httpSink struct {
 	compressor *gzip.Writer // of the member that is being written
 }
 
-type sinkPools struct{ buffers, compressors sync.Pool }
+type sinkPools struct{ buffers, frames, compressors sync.Pool }
 
 var pooled = sinkPools{
+	frames:  sync.Pool{New: func() any { return new([]byte) }},
 	buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }},
 	compressors: sync.Pool{New: func() any {
 		w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // fails for an unknown level only
