@@ -14,6 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/server/flagz"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
@@ -37,6 +38,7 @@ import (
 	"github.com/howdah/howdah/server/resource"
 	"github.com/howdah/howdah/server/version"
 	"github.com/howdah/howdah/server/write"
+	"github.com/howdah/howdah/server/zpages"
 )
 
 // api is what is behind the flow: the table of resources with its handlers,
@@ -51,6 +53,8 @@ type api struct {
 	bootstrap *bootstrap.Bootstrap
 	informers informers.SharedInformerFactory
 	flow      *flowcontrol.Control
+	health    *health.Checks
+	flags     flagz.Reader
 	hooks     map[string]func() // what makes the health check of each bootstrap hook pass
 
 	authentication *authentication
@@ -70,6 +74,8 @@ type api struct {
 func newAPI(s *Server) (_ *api, err error) {
 	a := &api{
 		table:      s.table,
+		health:     s.health,
+		flags:      s.options.Flags,
 		log:        s.log,
 		hooks:      map[string]func(){},
 		handling:   make(chan struct{}),
@@ -241,6 +247,7 @@ func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
 	r.Handle("/api/{version}/*", resources)
 	r.Handle("/apis/{group}/{version}/*", a.others.Route(resources))
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) { encode.Error(w, r, nil, encode.UnsupportedMethod()) })
+	zpages.Install(r, "kube-apiserver", a.flags, a.paths())
 	r.Get("/", a.index)
 	return r, nil
 }

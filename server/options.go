@@ -9,6 +9,7 @@ import (
 	"time"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/apiserver/pkg/server/flagz"
 	serveroptions "k8s.io/apiserver/pkg/server/options"
 	netutils "k8s.io/utils/net"
 
@@ -58,6 +59,7 @@ type Options struct {
 	Audit         *serveroptions.AuditOptions // nil: no audit log
 	Limits        *LimitOptions               // nil: DefaultLimits
 	Profiling     bool                        // serve /debug/pprof/
+	Flags         flagz.Reader                // what /flagz shows; nil: there is none
 
 	HistoryRetention  time.Duration // 1h
 	HistoryMaxBytes   int64         // size of the database above which less history is kept; 0: no limit

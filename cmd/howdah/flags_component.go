@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apiserver/pkg/server/flagz"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -16,11 +17,15 @@ import (
 	"github.com/howdah/howdah/server/component"
 	"github.com/howdah/howdah/server/component/endpoint"
 	"github.com/howdah/howdah/server/health"
+	"github.com/howdah/howdah/server/zpages"
 )
 
 // componentFlags are the flags of a component that runs as a process of its
 // own. They carry upstream's names, meanings and defaults.
 type componentFlags struct {
+	name string       // upstream's of the component
+	all  flagz.Reader // these and the component's own
+
 	kubeconfig string
 	qps        float32
 	burst      int
@@ -39,9 +44,10 @@ type componentFlags struct {
 	log logFlags
 }
 
-// add adds the flags; lease is the name of the Lease of the leader, port where
-// upstream's component serves.
-func (f *componentFlags) add(flags *pflag.FlagSet, lease string, port int, qps float32, burst int) {
+// add adds the flags; name is upstream's of the component and of the Lease of its
+// leader, port where it serves.
+func (f *componentFlags) add(flags *pflag.FlagSet, name string, port int, qps float32, burst int) {
+	f.name, f.all = name, zpages.Flags(flags)
 	flags.SortFlags = false
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig by which the API server is reached; empty: as a pod of the cluster")
 	flags.Float32Var(&f.qps, "kube-api-qps", qps, "requests to the API server a second, for each client")
@@ -59,7 +65,7 @@ func (f *componentFlags) add(flags *pflag.FlagSet, lease string, port int, qps f
 	flags.DurationVar(&f.election.LeaseDuration, "leader-elect-lease-duration", 15*time.Second, "how long a leader may be silent before another takes over")
 	flags.DurationVar(&f.election.RenewDeadline, "leader-elect-renew-deadline", 10*time.Second, "how long a leader tries to renew before it stops working")
 	flags.DurationVar(&f.election.RetryPeriod, "leader-elect-retry-period", 2*time.Second, "pause between attempts to lead or to renew")
-	flags.StringVar(&f.election.Name, "leader-elect-resource-name", lease, "name of the Lease")
+	flags.StringVar(&f.election.Name, "leader-elect-resource-name", name, "name of the Lease")
 	flags.StringVar(&f.election.Namespace, "leader-elect-resource-namespace", "kube-system", "namespace of the Lease")
 
 	f.log.add(flags)
@@ -86,6 +92,7 @@ func (f *componentFlags) endpoint(client kubernetes.Interface, paths map[string]
 		checks.Add(watchDog.Name(), contextCheck(watchDog))
 	}
 	return &endpoint.Endpoint{
+		Name: f.name, Flags: f.all,
 		BindAddress: f.bindAddress, SecurePort: f.securePort,
 		CertFile: f.tlsCertFile, KeyFile: f.tlsKeyFile, ClientCAFile: f.clientCAFile,
 		Reviews: client, AlwaysAllow: f.alwaysAllowPaths, Health: checks, Log: log, Profiling: f.profiling, Paths: paths,

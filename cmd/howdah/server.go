@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/howdah/howdah/server"
+	"github.com/howdah/howdah/server/zpages"
 )
 
 // startTimeout bounds opening the database and loading what it holds.
@@ -33,6 +34,7 @@ of servers can share one database.`,
 			if err != nil {
 				return err
 			}
+			options.Flags = zpages.Flags(command.Flags(), "datastore-endpoint")
 			if options.Logger, err = flags.log.logger(command.ErrOrStderr()); err != nil {
 				return err
 			}

@@ -92,6 +92,15 @@ func (c *Checks) add(added check) {
 	c.all = append(c.all, added)
 }
 
+// Names of the checks of an endpoint, "healthz", "livez" or "readyz".
+func (c *Checks) Names(endpoint string) []string {
+	var names []string
+	for _, check := range c.of(endpoint) {
+		names = append(names, check.name)
+	}
+	return names
+}
+
 // of returns the checks of an endpoint.
 func (c *Checks) of(endpoint string) []check {
 	c.mu.RLock()

@@ -23,6 +23,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	"k8s.io/apiserver/pkg/server/flagz"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/cert"
 	"k8s.io/component-base/configz"
@@ -31,6 +32,7 @@ import (
 	"k8s.io/component-base/metrics/prometheus/slis"
 
 	"github.com/howdah/howdah/server/health"
+	"github.com/howdah/howdah/server/zpages"
 )
 
 // An Endpoint serves what operators look at in a component of its own: health,
@@ -38,6 +40,8 @@ import (
 // (TokenReview), or by client certificate; whether they may, too
 // (SubjectAccessReview).
 type Endpoint struct {
+	Name string // of the component
+
 	BindAddress net.IP
 	SecurePort  int // 0: nothing is served
 
@@ -53,6 +57,7 @@ type Endpoint struct {
 	Log       *slog.Logger
 	Profiling bool                    // serve /debug/pprof/
 	Paths     map[string]http.Handler // that are this component's own
+	Flags     flagz.Reader            // what /flagz shows
 }
 
 // Serve serves until ctx ends. /configz shows what was registered with
@@ -93,7 +98,7 @@ func (e *Endpoint) Serve(ctx context.Context) error {
 }
 
 func (e *Endpoint) handler() http.Handler {
-	paths := http.NewServeMux()
+	paths := &paths{ServeMux: http.NewServeMux()}
 	for _, endpoint := range []string{"healthz", "livez", "readyz"} {
 		paths.Handle("/"+endpoint, e.Health.Handler(endpoint))
 		paths.Handle("/"+endpoint+"/", e.Health.Handler(endpoint))
@@ -110,7 +115,21 @@ func (e *Endpoint) handler() http.Handler {
 		paths.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		paths.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
+	zpages.Install(paths, e.Name, e.Flags, paths.listed)
 	return paths
+}
+
+// paths remembers what /statusz lists: paths that aren't subtrees.
+type paths struct {
+	*http.ServeMux
+	listed []string
+}
+
+func (p *paths) Handle(path string, handler http.Handler) {
+	p.ServeMux.Handle(path, handler)
+	if !strings.HasSuffix(path, "/") {
+		p.listed = append(p.listed, path)
+	}
 }
 
 func (e *Endpoint) certificate() (tls.Certificate, error) {
