@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -48,7 +49,8 @@ func appendLine(line []byte, e *auditapi.Event) ([]byte, error) {
 	w.time("stageTimestamp", e.StageTimestamp)
 	if len(e.Annotations) > 0 {
 		w.begin("annotations")
-		for _, key := range sorted(e.Annotations) {
+		var room [8]string
+		for _, key := range sorted(room[:0], e.Annotations) {
 			w.quoted(key)
 			w.out = transcode.AppendString(w.out, []byte(e.Annotations[key]))
 		}
@@ -57,9 +59,8 @@ func appendLine(line []byte, e *auditapi.Event) ([]byte, error) {
 	return append(w.out, "}\n"...), w.err
 }
 
-// sorted are the keys of a map in the order in which encoding/json has them.
-func sorted[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
+// sorted appends the keys of a map in the order in which encoding/json has them.
+func sorted[V any](keys []string, m map[string]V) []string {
 	for key := range m {
 		keys = append(keys, key)
 	}
@@ -146,7 +147,8 @@ func (w *members) user(name string, u *authenticationv1.UserInfo) {
 	w.texts("groups", u.Groups)
 	if len(u.Extra) > 0 {
 		w.begin("extra")
-		for _, key := range sorted(u.Extra) {
+		var room [8]string
+		for _, key := range sorted(room[:0], u.Extra) {
 			w.quoted(key)
 			w.list(u.Extra[key])
 		}
@@ -210,6 +212,25 @@ func (w *members) time(name string, t metav1.MicroTime) {
 		return
 	}
 	w.out = append(w.out, '"')
-	w.out = t.UTC().AppendFormat(w.out, metav1.RFC3339Micro)
+	w.out = appendTime(w.out, t.UTC())
 	w.out = append(w.out, '"')
 }
+
+// appendTime is AppendFormat(out, metav1.RFC3339Micro) of a time in UTC.
+func appendTime(out []byte, t time.Time) []byte {
+	year, month, day := t.Date()
+	if year < 1000 || year > 9999 {
+		return t.AppendFormat(out, metav1.RFC3339Micro)
+	}
+	hour, minute, second := t.Clock()
+	out = append(strconv.AppendInt(out, int64(year), 10), '-')
+	out = append(appendTwo(out, int(month)), '-')
+	out = append(appendTwo(out, day), 'T')
+	out = append(appendTwo(out, hour), ':')
+	out = append(appendTwo(out, minute), ':')
+	out = append(appendTwo(out, second), '.')
+	micros := t.Nanosecond() / 1000
+	return append(appendTwo(appendTwo(appendTwo(out, micros/10_000), micros/100%100), micros%100), 'Z')
+}
+
+func appendTwo(out []byte, n int) []byte { return append(out, byte('0'+n/10), byte('0'+n%10)) }
