@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"k8s.io/apiserver/pkg/util/flowcontrol"
 	"k8s.io/apiserver/pkg/util/flowcontrol/debug"
 	"k8s.io/apiserver/pkg/util/flowcontrol/fairqueuing"
 	"k8s.io/apiserver/pkg/util/flowcontrol/fairqueuing/queueset"
@@ -75,6 +74,7 @@ type spare struct {
 	untold     []*direct // requests that upstream does not know of
 	seats      int       // of those
 	undecided  int       // requests that upstream has not let through or turned away yet
+	handled    int       // requests that upstream's controller will finish
 	dispatched int
 }
 
@@ -122,9 +122,14 @@ func (s *spare) BeginConfigChange(c fairqueuing.QueuingConfig) (fairqueuing.Queu
 }
 
 // IsIdle implements [fairqueuing.QueueSet]. It is asked when the priority level is
-// no longer wanted. Upstream need not know of requests that it has not been told of
-// to let it go.
-func (s *spare) IsIdle() bool { return s.upstream.IsIdle() }
+// no longer wanted, and then again whenever a request that upstream handles has
+// ended. Requests of known classes end without upstream's asking, so it need not
+// wait for them to let the level go.
+func (s *spare) IsIdle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.handled == 0
+}
 
 // Dump implements [fairqueuing.QueueSet].
 func (s *spare) Dump(details bool) debug.QueueSetDump {
@@ -142,27 +147,25 @@ func (s *spare) StartRequest(ctx context.Context, width *flowcontrolrequest.Work
 	defer s.mu.Unlock()
 	r := &direct{set: s, ctx: ctx, width: *width, hash: hash, distinguisher: distinguisher, flowSchema: flowSchema, descr1: descr1, descr2: descr2}
 	if s.add(r) {
+		s.handled++
 		return r, false
 	}
 	s.tellAll()
-	decided, idle := s.upstream.StartRequest(ctx, width, hash, distinguisher, flowSchema, descr1, descr2, note)
+	decided, _ := s.upstream.StartRequest(ctx, width, hash, distinguisher, flowSchema, descr1, descr2, note)
 	if decided == nil {
-		return nil, idle
+		return nil, s.handled == 0
 	}
+	s.handled++
 	s.undecided++
 	return &queued{Request: decided, set: s}, false
 }
 
-// letThrough is StartRequest for a request of a known class; nil if it may have to
-// wait.
-func (s *spare) letThrough(ctx context.Context, width *flowcontrolrequest.WorkEstimate, c *class, d flowcontrol.RequestDigest) *direct {
-	r := &direct{set: s, ctx: ctx, width: *width, hash: c.flow, distinguisher: c.distinguisher, flowSchema: c.schema.Name, descr1: d.RequestInfo, descr2: d.User}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.add(r) {
-		return nil
-	}
-	return r
+// letThrough is StartRequest for a request of the class; false: it may have to wait.
+func (c *class) letThrough(r *direct) bool {
+	r.set, r.hash, r.distinguisher, r.flowSchema = c.set, c.flow, c.distinguisher, c.schema.Name
+	c.set.mu.Lock()
+	defer c.set.mu.Unlock()
+	return c.set.add(r)
 }
 
 // free says whether upstream would let a request through at once.
@@ -244,29 +247,40 @@ type direct struct {
 
 // Finish implements [fairqueuing.Request].
 func (r *direct) Finish(execute func()) (idle bool) {
-	defer func() { idle = r.end() }()
+	defer func() {
+		r.end()
+		idle = r.set.finished()
+	}()
 	execute()
 	return
 }
 
-// end returns whether the set is idle.
-func (r *direct) end() bool {
+// finished is when a request has ended that upstream's controller handles; it
+// returns whether the set is idle.
+func (s *spare) finished() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handled--
+	return s.handled == 0
+}
+
+func (r *direct) end() {
 	s := r.set
 	s.mu.Lock()
 	if r.upstream != nil {
 		s.mu.Unlock()
-		return r.upstream.Finish(func() {})
+		r.upstream.Finish(func() {})
+		return
 	}
 	defer s.mu.Unlock()
 	s.dispatched++
 	if r.width.AdditionalLatency <= 0 {
 		s.remove(r)
-		return s.upstream.IsIdle()
+		return
 	}
 	s.count(r, -1)
 	r.lingersUntil = time.Now().Add(r.width.AdditionalLatency)
 	time.AfterFunc(r.width.AdditionalLatency, r.release)
-	return s.upstream.IsIdle()
 }
 
 // release is when the seats are no longer needed.
@@ -285,13 +299,16 @@ type queued struct {
 }
 
 // Finish implements [fairqueuing.Request].
-func (q *queued) Finish(execute func()) bool {
+func (q *queued) Finish(execute func()) (idle bool) {
 	decided := sync.OnceFunc(func() {
 		q.set.mu.Lock()
 		defer q.set.mu.Unlock()
 		q.set.undecided--
 	})
-	defer decided() // if it is turned away
+	defer func() {
+		decided() // if it is turned away
+		idle = q.set.finished()
+	}()
 	return q.Request.Finish(func() {
 		decided()
 		queueset.OnRequestDispatched(q.Request)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	"k8s.io/apiserver/pkg/util/flowcontrol/fairqueuing"
 	"k8s.io/apiserver/pkg/util/flowcontrol/fairqueuing/eventclock"
 	"k8s.io/apiserver/pkg/util/flowcontrol/fairqueuing/queueset"
@@ -247,5 +248,42 @@ func TestSpareLingers(t *testing.T) {
 		if !eventually(func() bool { return s.seats.get() == 0 && s.demand.get() == 0 }) {
 			t.Error("seats are left")
 		}
+	}
+}
+
+// TestSpareIdle: upstream lets an unwanted priority level go when the last request
+// that it handles has ended, also if it was told of others that are still served.
+func TestSpareIdle(t *testing.T) {
+	factory := spareFactory{queueset.NewQueueSetFactory(eventclock.Real{}), &classes{}}
+	config := fairqueuing.QueuingConfig{Name: "idle", DesiredNumQueues: 1, QueueLengthLimit: 5, HandSize: 1}
+	s := newSharing(t, factory, config, 2)
+	known := &class{set: s.set.(*spare), schema: &flowcontrolv1.FlowSchema{}}
+	served := direct{ctx: t.Context(), width: flowcontrolrequest.WorkEstimate{InitialSeats: 1}}
+	if !known.letThrough(&served) {
+		t.Fatal("a request has to wait while nobody else is there")
+	}
+	if !s.set.IsIdle() {
+		t.Error("upstream waits for a request that it does not handle")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	waiting, idle := s.set.StartRequest(ctx, &flowcontrolrequest.WorkEstimate{InitialSeats: 2}, 0, "", "schema", nil, nil, nil)
+	if waiting == nil || idle || s.set.IsIdle() {
+		t.Fatal("a request that waits is not counted")
+	}
+	cancel()
+	if !waiting.Finish(func() { t.Error("served beyond the limit") }) || !s.set.IsIdle() {
+		t.Error("nobody will let the level go")
+	}
+	served.end()
+	through, _ := s.set.StartRequest(t.Context(), &flowcontrolrequest.WorkEstimate{InitialSeats: 2}, 0, "", "schema", nil, nil, nil)
+	if !through.Finish(func() {
+		if s.set.IsIdle() {
+			t.Error("idle while a request is served")
+		}
+	}) {
+		t.Error("busy after all requests")
+	}
+	if s.seats.get() != 0 || s.demand.get() != 0 || s.executing.get() != 0 || s.waiting.get() != 0 {
+		t.Errorf("left over: %v seats, demand %v, %v executing, %v waiting", s.seats.get(), s.demand.get(), s.executing.get(), s.waiting.get())
 	}
 }

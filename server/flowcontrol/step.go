@@ -33,8 +33,11 @@ type visit struct {
 	digest   flowcontrol.RequestDigest
 	class    *class
 	mutating bool
-	width    *flowcontrolrequest.WorkEstimate // nil: not estimated yet
 	served   bool
+
+	estimated bool
+	width     flowcontrolrequest.WorkEstimate // once it is estimated
+	through   direct                          // if nobody has to decide
 }
 
 func (s *fairStep) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -64,9 +67,9 @@ func (s *fairStep) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (v *visit) serve() {
 	s := v.step
 	if v.class = s.classes.find(v.digest); v.class != nil {
-		width := v.estimate()
-		if r := v.class.set.letThrough(v.r.Context(), &width, v.class, v.digest); r != nil {
-			v.direct(r)
+		v.through = direct{ctx: v.r.Context(), width: v.estimate(), descr1: v.digest.RequestInfo, descr2: v.digest.User}
+		if v.class.letThrough(&v.through) {
+			v.direct()
 			return
 		}
 	}
@@ -84,7 +87,7 @@ func (v *visit) serve() {
 
 // direct serves a request that nobody has to decide on, and tells what upstream's
 // controller would.
-func (v *visit) direct(r *direct) {
+func (v *visit) direct() {
 	ctx, c := v.r.Context(), v.class
 	if !c.exempt {
 		metrics.ObserveWaitingDuration(ctx, c.level.Name, c.schema.Name, "true", 0)
@@ -94,7 +97,7 @@ func (v *visit) direct(r *direct) {
 	v.begin()
 	defer func() {
 		v.end()
-		r.end()
+		v.through.end()
 		metrics.ObserveExecutionDuration(ctx, c.level.Name, c.schema.Name, time.Since(began))
 	}()
 	v.step.next.ServeHTTP(v.w, v.r)
@@ -167,12 +170,11 @@ func (v *visit) classified(schema *flowcontrolv1.FlowSchema, level *flowcontrolv
 }
 
 func (v *visit) estimate() flowcontrolrequest.WorkEstimate {
-	if v.width == nil {
-		width := v.step.estimate(v.r, v.class.schema.Name, v.class.level.Name)
-		metrics.ObserveWorkEstimatedSeats(v.class.level.Name, v.class.schema.Name, width.MaxSeats())
-		v.width = &width
+	if !v.estimated {
+		v.width, v.estimated = v.step.estimate(v.r, v.class.schema.Name, v.class.level.Name), true
+		metrics.ObserveWorkEstimatedSeats(v.class.level.Name, v.class.schema.Name, v.width.MaxSeats())
 	}
-	return *v.width
+	return v.width
 }
 
 // begin is when the request is let through.
