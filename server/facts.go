@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"go.opentelemetry.io/otel/trace"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/endpoints/request"
@@ -24,7 +25,7 @@ type fact struct{ key, value any }
 func gatherFacts(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f := &facts{Context: r.Context()}
-		f.known = f.room[:0]
+		f.known = append(f.room[:0], fact{spanKey, nil})
 		next.ServeHTTP(w, r.WithContext(f))
 	})
 }
@@ -66,6 +67,7 @@ var (
 	namespaceKey = keyOf(func(ctx context.Context) { request.NamespaceFrom(ctx) })
 	receivedKey  = keyOf(func(ctx context.Context) { request.ReceivedTimestampFrom(ctx) })
 	audiencesKey = keyOf(func(ctx context.Context) { authenticator.AudiencesFrom(ctx) })
+	spanKey      = keyOf(func(ctx context.Context) { trace.SpanFromContext(ctx) }) // nobody traces: metrics needn't look everywhere
 	auditKey     = keyOf(func(ctx context.Context) { audit.AuditContextFrom(ctx) })
 )
 
