@@ -66,6 +66,7 @@ type measured struct {
 	mutates   admission.MutationInterface   // nil: it does not
 	validates admission.ValidationInterface // nil: it does not
 
+	handles         []bool   // by operation
 	admit, validate []series // by operation
 }
 
@@ -77,14 +78,22 @@ type series struct {
 }
 
 func newMeasured(plugin admission.Interface, vectors ...prometheus.ObserverVec) *measured {
-	m := &measured{Interface: plugin, admit: make([]series, len(operations)), validate: make([]series, len(operations))}
+	m := &measured{Interface: plugin, handles: make([]bool, len(operations)), admit: make([]series, len(operations)), validate: make([]series, len(operations))}
 	m.mutates, _ = plugin.(admission.MutationInterface)
 	m.validates, _ = plugin.(admission.ValidationInterface)
 	for i, operation := range operations {
+		m.handles[i] = plugin.Handles(operation)
 		m.admit[i].labels, m.admit[i].vectors = []string{"admit", string(operation)}, vectors
 		m.validate[i].labels, m.validate[i].vectors = []string{"validate", string(operation)}, vectors
 	}
 	return m
+}
+
+// Handles implements [admission.Interface]. No plugin changes its mind, and each is
+// asked several times for each write.
+func (m *measured) Handles(operation admission.Operation) bool {
+	i := slices.Index(operations, operation)
+	return i >= 0 && m.handles[i]
 }
 
 // Admit implements [admission.MutationInterface].
