@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"math"
 	"math/bits"
 	"reflect"
 	"strconv"
@@ -22,11 +23,13 @@ const maxDepth = 100
 func (t *Type) Append(dst, message []byte) ([]byte, error) {
 	w := t.writers.Get().(*writer)
 	defer t.writers.Put(w)
-	w.out = dst
-	err := w.object(t.message, message, 0)
+	w.in, w.out, w.used = message, dst, 0
+	err := ErrUnsure
+	if len(message) <= math.MaxInt32 {
+		err = w.object(t.message, 0, int32(len(message)), 0)
+	}
 	out := w.out
-	w.out = nil
-	w.forget()
+	w.in, w.out = nil, nil
 	if err != nil {
 		return nil, err
 	}
@@ -35,28 +38,25 @@ func (t *Type) Append(dst, message []byte) ([]byte, error) {
 
 // writer is one conversion.
 type writer struct {
-	out []byte
+	in, out []byte
 	// slots is a stack: those of a message begin where those around it end.
 	slots []slot
 	used  int
 }
 
-// forget lets go of the message.
-func (w *writer) forget() {
-	w.used = 0
-	clear(w.slots)
-}
-
-// A slot is where a field's value stands: its content, or for repeated fields
-// all fields with their tags.
+// A slot is where in the writer's input a field's value stands: its content, or
+// for repeated fields all fields with their tags. It has no pointers, as there
+// are many.
 type slot struct {
-	value   []byte
-	integer uint64 // or how often a repeated field stands there
+	start, end int32
+	integer    uint64 // or how often a repeated field stands there
 }
 
-func (w *writer) object(m *message, message []byte, depth int) error {
+func (w *writer) bytes(s slot) []byte { return w.in[s.start:s.end] }
+
+func (w *writer) object(m *message, start, end int32, depth int) error {
 	w.out = append(w.out, '{')
-	if err := w.fields(m, message, depth); err != nil {
+	if err := w.fields(m, start, end, depth); err != nil {
 		return err
 	}
 	w.out = append(w.out, '}')
@@ -64,7 +64,7 @@ func (w *writer) object(m *message, message []byte, depth int) error {
 }
 
 // fields writes the fields of an object without its braces.
-func (w *writer) fields(m *message, message []byte, depth int) error {
+func (w *writer) fields(m *message, start, end int32, depth int) error {
 	if depth > maxDepth {
 		return ErrUnsure
 	}
@@ -73,7 +73,7 @@ func (w *writer) fields(m *message, message []byte, depth int) error {
 	if w.used > len(w.slots) {
 		w.slots = append(w.slots, make([]slot, w.used+maxFields-len(w.slots))...)
 	}
-	seen, err := scan(m, message, w.slots[base:w.used])
+	seen, err := scan(m, w.in[:end], int(start), w.slots[base:w.used])
 	if err != nil {
 		return err
 	}
@@ -93,9 +93,9 @@ func (w *writer) fields(m *message, message []byte, depth int) error {
 	return nil
 }
 
-// scan finds the fields of a message.
-func scan(m *message, b []byte, slots []slot) (seen fieldSet, err error) {
-	for at := 0; at < len(b); {
+// scan finds the fields of the message that b ends with, from at on.
+func scan(m *message, b []byte, at int, slots []slot) (seen fieldSet, err error) {
+	for at < len(b) {
 		start := at
 		tag, n := varint(b[at:])
 		if n <= 0 {
@@ -106,18 +106,17 @@ func scan(m *message, b []byte, slots []slot) (seen fieldSet, err error) {
 		if number == 0 || number > uint64(protowire.MaxValidNumber) {
 			return seen, ErrUnsure
 		}
-		var value []byte
-		var integer uint64
+		s := slot{}
 		switch wire {
 		case protowire.BytesType:
 			size, n := varint(b[at:])
 			if n <= 0 || size > uint64(len(b)-at-n) {
 				return seen, ErrUnsure
 			}
-			value = b[at+n : at+n+int(size)]
 			at += n + int(size)
+			s.start, s.end = int32(at-int(size)), int32(at)
 		case protowire.VarintType:
-			if integer, n = varint(b[at:]); n <= 0 {
+			if s.integer, n = varint(b[at:]); n <= 0 {
 				return seen, ErrUnsure
 			}
 			at += n
@@ -133,37 +132,25 @@ func scan(m *message, b []byte, slots []slot) (seen fieldSet, err error) {
 			continue
 		}
 		i := int(m.byNumber[number] - 1)
-		f, s := &m.fields[i], &slots[i]
-		if wire != f.wire() {
+		f := &m.fields[i]
+		if wire != f.wire {
 			return seen, ErrUnsure
 		}
-		switch {
-		case f.repeated || f.kind == kindMap:
-			switch {
-			case !seen.has(i):
-				*s = slot{b[start:at], 1}
-			case cap(s.value)-len(s.value) != cap(b)-start:
-				return seen, ErrUnsure // something stands between
-			default:
-				s.value = s.value[:len(s.value)+at-start]
-				s.integer++
+		if f.repeated || f.kind == kindMap {
+			s = slot{int32(start), int32(at), 1}
+			if seen.has(i) {
+				if slots[i].end != s.start {
+					return seen, ErrUnsure // something stands between
+				}
+				s.start, s.integer = slots[i].start, slots[i].integer+1
 			}
-		case seen.has(i) && f.kind >= kindMessage:
+		} else if seen.has(i) && f.kind >= kindMessage {
 			return seen, ErrUnsure // messages that come twice are merged
-		default:
-			*s = slot{value, integer}
 		}
+		slots[i] = s
 		seen.add(i)
 	}
 	return seen, nil
-}
-
-func (f *field) wire() protowire.Type {
-	switch f.kind {
-	case kindBool, kindInt32, kindInt64:
-		return protowire.VarintType
-	}
-	return protowire.BytesType
 }
 
 func varint(b []byte) (uint64, int) {
@@ -175,10 +162,10 @@ func varint(b []byte) (uint64, int) {
 
 func (w *writer) field(f *field, s slot, seen bool, depth int) error {
 	if f.kind == kindInline {
-		return w.fields(f.message, s.value, depth+1)
+		return w.fields(f.message, s.start, s.end, depth+1)
 	}
 	// Fields that are not there come here only if they are written nevertheless.
-	if seen && !f.pointer && (f.omitEmpty && f.empty(s) || f.omitZero && len(s.value) == 0) {
+	if seen && !f.pointer && (f.omitEmpty && f.empty(s) || f.omitZero && s.start == s.end) {
 		return nil
 	}
 	if w.out[len(w.out)-1] != '{' {
@@ -209,7 +196,7 @@ func (f *field) empty(s slot) bool {
 	case f.repeated:
 		return false
 	case f.kind == kindString || f.kind == kindBytes:
-		return len(s.value) == 0
+		return s.start == s.end
 	case f.kind == kindBool || f.kind == kindInt64:
 		return s.integer == 0
 	case f.kind == kindInt32:
@@ -220,12 +207,12 @@ func (f *field) empty(s slot) bool {
 
 func (w *writer) list(f *field, s slot, depth int) error {
 	w.out = append(w.out, '[')
-	for i, rest := 0, s.value; i < int(s.integer); i++ {
+	for i, at := 0, s.start; i < int(s.integer); i++ {
 		if i > 0 {
 			w.out = append(w.out, ',')
 		}
 		var element slot
-		element, rest = next(rest)
+		element, at = w.next(at)
 		if err := w.value(f, element, depth); err != nil {
 			return err
 		}
@@ -234,26 +221,28 @@ func (w *writer) list(f *field, s slot, depth int) error {
 	return nil
 }
 
-// next takes the first field off a run that scan has checked.
-func next(b []byte) (slot, []byte) {
-	tag, n := varint(b)
-	b = b[n:]
-	v, n := varint(b)
-	b = b[n:]
+// next is the field at a place of a run that scan has checked, and the place
+// behind it.
+func (w *writer) next(at int32) (slot, int32) {
+	tag, n := varint(w.in[at:])
+	at += int32(n)
+	v, n := varint(w.in[at:])
+	at += int32(n)
 	if protowire.Type(tag&7) == protowire.VarintType {
-		return slot{integer: v}, b
+		return slot{integer: v}, at
 	}
-	return slot{value: b[:v]}, b[v:]
+	end := at + int32(v)
+	return slot{start: at, end: end}, end
 }
 
 // mapping writes a map, whose entries are in the order of their keys.
 func (w *writer) mapping(f *field, s slot, depth int) error {
 	w.out = append(w.out, '{')
 	var last []byte
-	for i, rest := 0, s.value; i < int(s.integer); i++ {
+	for i, at := 0, s.start; i < int(s.integer); i++ {
 		var entry slot
-		entry, rest = next(rest)
-		key, value, err := mapEntry(f.element, entry.value)
+		entry, at = w.next(at)
+		key, value, err := w.mapEntry(f.element, entry)
 		if err != nil {
 			return err
 		}
@@ -274,29 +263,29 @@ func (w *writer) mapping(f *field, s slot, depth int) error {
 }
 
 // mapEntry demands both parts of an entry, each once.
-func mapEntry(element *field, entry []byte) (key []byte, value slot, err error) {
+func (w *writer) mapEntry(element *field, entry slot) (key []byte, value slot, err error) {
 	keys, values := 0, 0
-	for len(entry) > 0 {
-		number, wire, n := protowire.ConsumeTag(entry)
+	for at := entry.start; at < entry.end; {
+		number, wire, n := protowire.ConsumeTag(w.in[at:entry.end])
 		if n < 0 {
 			return nil, slot{}, ErrUnsure
 		}
-		size := protowire.ConsumeFieldValue(number, wire, entry[n:])
+		size := protowire.ConsumeFieldValue(number, wire, w.in[at+int32(n):entry.end])
 		if size < 0 {
 			return nil, slot{}, ErrUnsure
 		}
 		switch {
 		case number == 1 && wire == protowire.BytesType:
-			s, _ := next(entry[:n+size])
-			key = s.value
+			s, _ := w.next(at)
+			key = w.bytes(s)
 			keys++
-		case number == 2 && wire == element.wire():
-			value, _ = next(entry[:n+size])
+		case number == 2 && wire == element.wire:
+			value, _ = w.next(at)
 			values++
 		default:
 			return nil, slot{}, ErrUnsure
 		}
-		entry = entry[n+size:]
+		at += int32(n + size)
 	}
 	if keys != 1 || values != 1 {
 		return nil, slot{}, ErrUnsure
@@ -307,7 +296,7 @@ func mapEntry(element *field, entry []byte) (key []byte, value slot, err error) 
 func (w *writer) value(f *field, s slot, depth int) error {
 	switch f.kind {
 	case kindString:
-		w.out = AppendText(w.out, s.value)
+		w.out = AppendText(w.out, w.bytes(s))
 	case kindBool:
 		w.out = strconv.AppendBool(w.out, s.integer != 0)
 	case kindInt32:
@@ -316,10 +305,10 @@ func (w *writer) value(f *field, s slot, depth int) error {
 		w.out = strconv.AppendInt(w.out, int64(s.integer), 10)
 	case kindBytes:
 		w.out = append(w.out, '"')
-		w.out = base64.StdEncoding.AppendEncode(w.out, s.value)
+		w.out = base64.StdEncoding.AppendEncode(w.out, w.bytes(s))
 		w.out = append(w.out, '"')
 	case kindMessage:
-		return w.object(f.message, s.value, depth+1)
+		return w.object(f.message, s.start, s.end, depth+1)
 	case kindTime:
 		return w.time(f, s)
 	case kindQuantity:
@@ -340,7 +329,7 @@ func (w *writer) other(t reflect.Type, s slot) error {
 	if t.Kind() == reflect.Slice { // decoders make an empty one first
 		v.Elem().Set(reflect.MakeSlice(t, 0, 0))
 	}
-	if err := v.Interface().(decoder).Unmarshal(s.value); err != nil {
+	if err := v.Interface().(decoder).Unmarshal(w.bytes(s)); err != nil {
 		return ErrUnsure
 	}
 	b, err := json.Marshal(v.Interface())
@@ -353,13 +342,13 @@ func (w *writer) other(t reflect.Type, s slot) error {
 
 // time writes a metav1.Time, which has seconds only.
 func (w *writer) time(f *field, s slot) error {
-	if len(s.value) == 0 {
+	if s.start == s.end {
 		w.out = append(w.out, "null"...)
 		return nil
 	}
 	// The usual form is seconds and then zero nanoseconds.
 	const tagSeconds, tagNanos, lastYear = 1 << 3, 2 << 3, 253402300799
-	b := s.value
+	b := w.bytes(s)
 	if b[0] == tagSeconds {
 		if seconds, n := varint(b[1:]); n > 0 && seconds <= lastYear {
 			if rest := b[1+n:]; len(rest) == 0 || len(rest) == 2 && rest[0] == tagNanos && rest[1] == 0 {
@@ -376,7 +365,7 @@ func (w *writer) time(f *field, s slot) error {
 // quantity writes a resource.Quantity.
 func (w *writer) quantity(f *field, s slot) error {
 	const tagString = 1<<3 | 2
-	if b := s.value; len(b) > 2 && b[0] == tagString && int(b[1]) == len(b)-2 && canonical(b[2:]) {
+	if b := w.bytes(s); len(b) > 2 && b[0] == tagString && int(b[1]) == len(b)-2 && canonical(b[2:]) {
 		w.out = append(w.out, '"')
 		w.out = append(w.out, b[2:]...)
 		w.out = append(w.out, '"')
@@ -405,7 +394,7 @@ func canonical(b []byte) bool {
 // intOrString writes an intstr.IntOrString, whose three parts are always there.
 func (w *writer) intOrString(f *field, s slot) error {
 	const tagType, tagInt, tagString, isInt = 1 << 3, 2 << 3, 3<<3 | 2, 0
-	if b := s.value; len(b) > 3 && b[0] == tagType && b[1] == isInt && b[2] == tagInt {
+	if b := w.bytes(s); len(b) > 3 && b[0] == tagType && b[1] == isInt && b[2] == tagInt {
 		if v, n := varint(b[3:]); n > 0 {
 			if rest := b[3+n:]; len(rest) == 2 && rest[0] == tagString && rest[1] == 0 {
 				w.out = strconv.AppendInt(w.out, int64(int32(v)), 10)
@@ -420,7 +409,7 @@ func (w *writer) intOrString(f *field, s slot) error {
 // stores needs no compacting and no escapes.
 func (w *writer) managedFields(f *field, s slot) error {
 	const tagRaw = 1<<3 | 2
-	b := s.value
+	b := w.bytes(s)
 	if len(b) < 4 || b[0] != tagRaw {
 		return w.other(f.goType, s)
 	}

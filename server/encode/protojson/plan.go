@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -56,6 +57,7 @@ type field struct {
 	name      string // "name": with quotes and colon; empty for inline structs
 	kind      kind
 	number    int // 0: not in the encoding, always zero
+	wire      protowire.Type
 	repeated  bool
 	pointer   bool
 	omitEmpty bool
@@ -82,6 +84,14 @@ const (
 	kindFields
 	kindOther // decoded and encoded by its own methods
 )
+
+func (k kind) wire() protowire.Type {
+	switch k {
+	case kindBool, kindInt32, kindInt64:
+		return protowire.VarintType
+	}
+	return protowire.BytesType
+}
 
 // planner makes plans; types may contain themselves.
 type planner struct {
@@ -111,6 +121,10 @@ func (p *planner) message(t reflect.Type) (*message, error) {
 		return nil, err
 	}
 	for i, f := range m.fields {
+		m.fields[i].wire = f.kind.wire()
+		if f.element != nil {
+			f.element.wire = f.element.kind.wire()
+		}
 		if f.kind == kindInline && !f.message.always.empty() || f.kind != kindInline && !f.optional() {
 			m.always.add(i)
 		}
