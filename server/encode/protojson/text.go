@@ -5,15 +5,29 @@ import (
 	"encoding/json"
 )
 
-// AppendText appends a string as encoding/json writes it. Those with characters
-// that need care are left to it.
+// AppendText appends a string as encoding/json writes it.
 func AppendText(dst, s []byte) []byte {
-	if !harmless(s) {
-		quoted, _ := json.Marshal(string(s)) // of a string it never fails
-		return append(dst, quoted...)
+	if harmless(s) {
+		dst = append(dst, '"')
+		dst = append(dst, s...)
+		return append(dst, '"')
 	}
+	start := len(dst)
 	dst = append(dst, '"')
-	dst = append(dst, s...)
+	for _, c := range s {
+		switch {
+		case c < ' ' || c > '~':
+			quoted, _ := json.Marshal(string(s)) // of a string it never fails
+			return append(dst[:start], quoted...)
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c == '&' || c == '<' || c == '>':
+			const digits = "0123456789abcdef"
+			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&0xf])
+		default:
+			dst = append(dst, c)
+		}
+	}
 	return append(dst, '"')
 }
 
