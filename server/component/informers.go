@@ -62,7 +62,7 @@ func (s *SharedInformers) Secrets(kind corev1.SecretType) coreinformers.SecretIn
 	defer s.mu.Unlock()
 	factory, ok := s.secrets[kind]
 	if !ok {
-		factory = informers.NewSharedInformerFactoryWithOptions(s.Reader, resync, informers.WithTransform(lean),
+		factory = informers.NewSharedInformerFactoryWithOptions(s.Reader, resync, informers.WithTransform(new(leaner).lean),
 			informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 				o.FieldSelector = fields.OneTermEqualSelector("type", string(kind)).String()
 			}))
@@ -86,7 +86,7 @@ func (i *Informers) Use() (shared *SharedInformers, release func()) {
 	defer i.mu.Unlock()
 	if i.users == 0 {
 		i.used = &SharedInformers{
-			SharedInformerFactory: informers.NewSharedInformerFactoryWithOptions(i.client, resync, informers.WithTransform(lean)),
+			SharedInformerFactory: informers.NewSharedInformerFactoryWithOptions(i.client, resync, informers.WithTransform(new(leaner).lean)),
 			Reader:                i.client,
 			stop:                  make(chan struct{}),
 			secrets:               map[corev1.SecretType]informers.SharedInformerFactory{},
