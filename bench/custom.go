@@ -192,7 +192,7 @@ func policy(ctx context.Context, s *system, clients []*kubernetes.Clientset, l l
 	var rates [2]latencies // creates a second, without and with
 	var used [2]time.Duration
 	for round := range 2 * l.rounds {
-		with := round % 2
+		with := (round + 1) / 2 % 2 // without, with, with, without: more objects are there each time
 		if with == 1 {
 			if _, err := policies.ValidatingAdmissionPolicyBindings().Create(ctx, binding, metav1.CreateOptions{}); err != nil {
 				return nil, err

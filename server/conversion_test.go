@@ -204,6 +204,11 @@ func TestConversionWebhook(t *testing.T) {
 	if _, err := v1.Get(t.Context(), "a", metav1.GetOptions{}); err != nil {
 		t.Errorf("without its webhook the stored version is not served: %v", err)
 	}
+	for _, selector := range []string{"spec.size=M5", "spec.size!=M5", "metadata.name=a,spec.size=M5"} {
+		if list, err := v2.List(t.Context(), metav1.ListOptions{FieldSelector: selector}); err == nil || !strings.Contains(err.Error(), "conversion webhook for example.com/v1, Kind=Bolt failed") {
+			t.Errorf("without its webhook %s selects %v, %v", selector, list, err)
+		}
+	}
 	if _, err := v2.Create(t.Context(), document(t, "{apiVersion: example.com/v2, kind: Bolt, metadata: {name: c}, spec: {size: M5}}"), metav1.CreateOptions{}); err == nil || !strings.Contains(err.Error(), "conversion webhook for example.com/v2, Kind=Bolt failed") {
 		t.Errorf("without its webhook: %v", err)
 	}

@@ -58,6 +58,17 @@ func TestConversionWithinTimeout(t *testing.T) {
 		"delete all":    client.Delete().AbsPath("/apis/example.com/v2/bolts"),
 	}
 	var asking sync.WaitGroup
+	// Stored in v1, but what others own of it was written in v2.
+	owned := document(t, `{apiVersion: example.com/v1, kind: Bolt, metadata: {name: e}, spec: {length: 3}}`)
+	owned.SetManagedFields([]metav1.ManagedFieldsEntry{{
+		Manager: "other", Operation: metav1.ManagedFieldsOperationApply, APIVersion: "example.com/v2",
+		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:size":{}}}`),
+	}})
+	body, err := owned.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests["create owned"] = client.Post().AbsPath("/apis/example.com/v1/bolts").Body(body).SetHeader("Content-Type", "application/json")
 	for name, request := range requests {
 		asking.Go(func() {
 			err := request.Param("timeout", "2s").MaxRetries(0).Do(t.Context()).Error()

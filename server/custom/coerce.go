@@ -44,7 +44,7 @@ func (c coercer) coerce(u *unstructured.Unstructured) (unknown []string, err err
 		if err != nil {
 			return nil, err
 		}
-		pruned, err := c.prune(u.Object, structural[gv.Version])
+		pruned, err := c.prune(u.Object, structural[gv.Version], c.schemas.embeds[gv.Version])
 		if err != nil {
 			return nil, err
 		}
@@ -68,10 +68,13 @@ func (c coercer) coerce(u *unstructured.Unstructured) (unknown []string, err err
 	return unknown, nil
 }
 
-func (c coercer) prune(object map[string]any, s *schema.Structural) (unknown []string, err error) {
+func (c coercer) prune(object map[string]any, s *schema.Structural, embeds bool) (unknown []string, err error) {
 	if !c.Spec.PreserveUnknownFields {
 		unknown = pruning.PruneWithOptions(object, s, true, schema.UnknownFieldPathOptions{TrackUnknownFieldPaths: c.report})
 		defaulting.PruneNonNullableNullsWithoutDefaults(object, s)
+	}
+	if !embeds {
+		return unknown, nil // upstream would walk all of it for nothing
 	}
 	failure, embedded := objectmeta.CoerceWithOptions(nil, object, s, false, objectmeta.CoerceOptions{
 		DropInvalidFields: c.stored, ReturnUnknownFieldPaths: c.report,

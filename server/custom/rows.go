@@ -190,7 +190,7 @@ func (m maker) version(v *apiextensionsv1.CustomResourceDefinitionVersion, kept 
 // codec is between stored bytes and objects in a version.
 func (m maker) codec(stored, served schema.GroupVersion) runtime.Codec {
 	return versioning.NewCodec(
-		unstructured.UnstructuredJSONScheme,
+		documentEncoder{unstructured.UnstructuredJSONScheme},
 		coercingDecoder{unstructured.UnstructuredJSONScheme, coercer{definition: m.definition, stored: true}},
 		coercingConvertor{m.safe, coercer{definition: m.definition}},
 		creater{}, crdserverscheme.NewUnstructuredObjectTyper(), defaulter{m.definition, apiserver.Scheme},

@@ -25,6 +25,7 @@ type schemas struct {
 
 	once    sync.Once
 	made    map[string]*schema.Structural
+	embeds  map[string]bool // versions with objects that have metadata of their own
 	failure error
 
 	shapeOnce    sync.Once
@@ -44,8 +45,32 @@ func (s *schemas) definition() (*apiextensionsv1.CustomResourceDefinition, error
 // structural are the structural schemas by version; a version without schema
 // has none.
 func (s *schemas) structural() (map[string]*schema.Structural, error) {
-	s.once.Do(func() { s.made, s.failure = s.make() })
+	s.once.Do(func() {
+		if s.made, s.failure = s.make(); s.failure == nil {
+			s.embeds = map[string]bool{}
+			for version, structural := range s.made {
+				s.embeds[version] = embeds(structural)
+			}
+		}
+	})
 	return s.made, s.failure
+}
+
+// embeds says whether a value of the schema may have objects with metadata of
+// their own in it.
+func embeds(s *schema.Structural) bool {
+	if s == nil {
+		return false
+	}
+	if s.XEmbeddedResource || embeds(s.Items) || s.AdditionalProperties != nil && embeds(s.AdditionalProperties.Structural) {
+		return true
+	}
+	for _, property := range s.Properties {
+		if embeds(&property) {
+			return true
+		}
+	}
+	return false
 }
 
 // shapes are those of the documents of each version.

@@ -18,21 +18,17 @@ type selectable struct {
 	objects  *objects.Store                       // decodes to the version
 }
 
-func (s selectable) fields(o *storage.Object) fields.Fields {
+func (s selectable) fields(o *storage.Object) (fields.Fields, error) {
 	if s.document != nil {
 		if _, ok := s.document(o); ok {
-			return o.Fields // they stand in the document
+			return o.Fields, nil // they stand in the document
 		}
 	}
 	obj, err := s.objects.Decode(o)
 	if err != nil {
-		return o.Fields // a read will tell
+		return nil, err
 	}
-	u, ok := obj.(*unstructured.Unstructured)
-	if !ok {
-		return o.Fields
-	}
-	return decodedFields{u}
+	return decodedFields{obj.(*unstructured.Unstructured)}, nil
 }
 
 type decodedFields struct{ *unstructured.Unstructured }

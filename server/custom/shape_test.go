@@ -47,7 +47,10 @@ func shapeDefinition(t testing.TB) *definition {
 	}
 	d := &definition{CustomResourceDefinition: &apiextensionsv1.CustomResourceDefinition{}, schemas: &schemas{versions: []string{"v1"}}}
 	d.Spec.Group, d.Status.AcceptedNames.Kind = "example.com", "Widget"
-	d.schemas.once.Do(func() { d.schemas.made = map[string]*schema.Structural{"v1": structural} })
+	d.schemas.once.Do(func() {
+		d.schemas.made = map[string]*schema.Structural{"v1": structural}
+		d.schemas.embeds = map[string]bool{"v1": embeds(structural)}
+	})
 	return d
 }
 

@@ -44,9 +44,15 @@ func (u upstreamStorage) make() (customresource.CustomResourceStorage, error) {
 	strategy := customresource.NewStrategy(crdserverscheme.NewUnstructuredObjectTyper(), u.namespaced(), u.storages.kind,
 		validator, statusValidator, structural[u.version.Name], status, scale, u.version.SelectableFields)
 	s := u.storages
-	return customresource.NewStorage(s.resource, schema.GroupResource{Group: s.resource.Group, Resource: s.singular},
+	made, err := customresource.NewStorage(s.resource, schema.GroupResource{Group: s.resource.Group, Resource: s.singular},
 		s.kind, s.kind.GroupVersion().WithKind(s.listKind), strategy, storeOptions{s.objects, s.codec},
 		u.Status.AcceptedNames.Categories, columns(u.version.AdditionalPrinterColumns), u.replicas())
+	if err != nil {
+		return none, err
+	}
+	store := made.CustomResource.Store
+	store.CreateStrategy = createStrategy{store.CreateStrategy}
+	return made, nil
 }
 
 // validators check whole objects, and their status alone.

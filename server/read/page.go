@@ -1,6 +1,7 @@
 package read
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
@@ -25,8 +26,9 @@ type page struct {
 // page selects the objects of a list, as new or as old as the options say.
 func (e *endpoint) page(ctx context.Context, namespace string, options *metainternal.ListOptions) (*page, error) {
 	s := e.scope(namespace, options)
+	var unselectable error
 	if e.Hooked && s.selection.FieldsOf != nil {
-		s.selection.FieldsOf = e.fieldsWithin(ctx)
+		s.selection.FieldsOf = e.fieldsWithin(ctx, &unselectable)
 	}
 	revision, continueKey, err := apistorage.ValidateListOptions(s.prefix, apistorage.APIObjectVersioner{}, apistorage.ListOptions{
 		ResourceVersion:      options.ResourceVersion,
@@ -57,14 +59,14 @@ func (e *endpoint) page(ctx context.Context, namespace string, options *metainte
 		if o := snapshot.Get(s.key); o != nil && s.selection.Matches(o) {
 			p.objects = append(p.objects, o)
 		}
-		return p, e.check(ctx, p)
+		return p, cmp.Or(unselectable, e.check(ctx, p))
 	}
 	limit := options.Limit
 	if options.ResourceVersion == "0" {
 		limit = 0 // a list of the cache as it is has one page, as upstream's
 	}
 	p.read(snapshot, s, continueKey, int(limit))
-	if err := e.check(ctx, p); err != nil {
+	if err := cmp.Or(unselectable, e.check(ctx, p)); err != nil {
 		return nil, err
 	}
 	return p, p.mark(snapshot, s, int(limit), start)
@@ -90,12 +92,17 @@ func (e *endpoint) snapshot(ctx context.Context, revision int64, options *metain
 	return collection.Snapshot(), nil
 }
 
-// fieldsWithin are the row's fields of an object, for a request that ends with ctx;
-// after that they are any.
-func (e *endpoint) fieldsWithin(ctx context.Context) func(*storage.Object) fields.Fields {
+// fieldsWithin are the row's fields of an object, for a request that ends with ctx.
+// It keeps the error of the first that a webhook doesn't convert, with which all of
+// a list fails: after that they are any.
+func (e *endpoint) fieldsWithin(ctx context.Context, failure *error) func(*storage.Object) fields.Fields {
 	return func(o *storage.Object) fields.Fields {
-		found, err := resource.Within(ctx, func() (fields.Fields, error) { return e.Fields(o), nil })
+		if *failure != nil || o.Err != nil {
+			return o.Fields
+		}
+		found, err := resource.Within(ctx, func() (fields.Fields, error) { return e.Fields(o) })
 		if err != nil {
+			*failure = err
 			return o.Fields
 		}
 		return found

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metainternal "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	"k8s.io/apimachinery/pkg/fields"
 
 	"github.com/howdah/howdah/storage"
 )
@@ -20,12 +21,12 @@ type scope struct {
 
 func (e *endpoint) scope(namespace string, options *metainternal.ListOptions) scope {
 	s := scope{selection: storage.Selection{Labels: options.LabelSelector, Fields: options.FieldSelector}}
-	fields := options.FieldSelector
-	if fields != nil && !fields.Empty() {
-		s.selection.FieldsOf = e.Fields
+	selector := options.FieldSelector
+	if selector != nil && !selector.Empty() && e.Fields != nil {
+		s.selection.FieldsOf = e.fieldsOf
 	}
-	if namespace == "" && e.Namespaced && fields != nil {
-		selected, ok := fields.RequiresExactMatch("metadata.namespace")
+	if namespace == "" && e.Namespaced && selector != nil {
+		selected, ok := selector.RequiresExactMatch("metadata.namespace")
 		if ok && len(validation.ValidateNamespaceName(selected, false)) == 0 {
 			namespace = selected
 		}
@@ -34,14 +35,24 @@ func (e *endpoint) scope(namespace string, options *metainternal.ListOptions) sc
 	if namespace != "" {
 		s.prefix += namespace + "/"
 	}
-	if fields == nil || options.Continue != "" || e.Namespaced && namespace == "" {
+	if selector == nil || options.Continue != "" || e.Namespaced && namespace == "" {
 		return s
 	}
-	name, ok := fields.RequiresExactMatch(nameField)
+	name, ok := selector.RequiresExactMatch(nameField)
 	if ok && name != "" && len(content.IsPathSegmentName(name)) == 0 {
 		s.key = e.Objects.Key(namespace, name)
 	}
 	return s
+}
+
+// fieldsOf are the row's fields of an object; its own if it can't be read, which
+// whoever reads it will be told.
+func (e *endpoint) fieldsOf(o *storage.Object) fields.Fields {
+	found, err := e.Fields(o)
+	if err != nil {
+		return o.Fields
+	}
+	return found
 }
 
 func isFuture(err error) bool { return errors.Is(err, storage.ErrFutureRevision) }

@@ -59,8 +59,8 @@ type Resource struct {
 	// the stored bytes. nil: objects are not stored so.
 	Document func(*storage.Object) ([]byte, bool)
 	// Fields are what a field selector of the row sees of a stored object; nil: the
-	// object's own.
-	Fields func(*storage.Object) fields.Fields
+	// object's own. The error says why it can't be read in the row's version.
+	Fields func(*storage.Object) (fields.Fields, error)
 
 	// Hooked says that a webhook converts objects of the row: what decodes or
 	// encodes them waits for it, whatever context there is.

@@ -116,7 +116,7 @@ func (e *endpoint) create(w http.ResponseWriter, r *http.Request) error {
 		dedupOwners(ctx, obj, duplicateOwnersAdmission)
 		return storage.create(ctx, t.name, obj, e.createValidation(attributes), options)
 	}
-	result, err := add()
+	result, err := e.within(ctx, add)
 	if result, err = outcome(ctx, result, err); err != nil {
 		return err
 	}

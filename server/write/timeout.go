@@ -7,7 +7,18 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/howdah/howdah/server/resource"
 )
+
+// within calls what may convert objects by a webhook, for which it waits no longer
+// than ctx lasts.
+func (e *endpoint) within(ctx context.Context, f func() (runtime.Object, error)) (runtime.Object, error) {
+	if !e.Hooked {
+		return f()
+	}
+	return resource.Within(ctx, f)
+}
 
 // outcome is what a change comes to: a change that ended in an error after its
 // time was over timed out, and a Status that does not say success is an error.
