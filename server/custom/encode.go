@@ -3,7 +3,6 @@ package custom
 import (
 	"encoding/json"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"unsafe"
@@ -45,8 +44,13 @@ func appendValue(out []byte, value any) ([]byte, error) {
 		if value == nil {
 			return append(out, "null"...), nil
 		}
+		names := make([]string, 0, 32) // on the stack, mostly
+		for name := range value {
+			names = append(names, name)
+		}
+		slices.Sort(names)
 		out = append(out, '{')
-		for i, name := range slices.Sorted(maps.Keys(value)) {
+		for i, name := range names {
 			if i > 0 {
 				out = append(out, ',')
 			}

