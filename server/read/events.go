@@ -37,6 +37,7 @@ type events struct {
 	first    bool                 // the next table is the first, which has headers
 	compress bool
 	keys     map[string]any // of shared frames, by type of event
+	head     []byte         // of the last frame that wasn't joined
 }
 
 func (e *endpoint) events(r *http.Request, options *metainternal.ListOptions) (*events, error) {
@@ -93,6 +94,28 @@ func (ev *events) delivery(d *storage.Delivery) (frame []byte, shared bool, err 
 	return frame, true, err
 }
 
+// joinedSize is the size from which on objects may be kept packed, so that they
+// are better unpacked once for all watchers.
+const joinedSize = 16 << 10
+
+// apart returns the frame of a change in two parts, the second of which are the
+// object's own bytes; nil: it isn't made that way. The first is good until the
+// next call.
+func (ev *events) apart(d *storage.Delivery) (head, object []byte) {
+	o := d.Object
+	if ev.compress || d.Type == storage.Deleted || o.Err != nil || o.Len() >= joinedSize || !ev.verbatim(o) {
+		return nil, nil
+	}
+	object = o.Value()
+	ev.head = appendProtobufHead(ev.head[:0], d.Type, len(object))
+	return ev.head, object
+}
+
+// verbatim is whether events have the object as it is kept.
+func (ev *events) verbatim(o *storage.Object) bool {
+	return ev.types.native && isProtobuf(o) && ev.table == nil && ev.format.Target == nil && ev.Exact && ev.format.MediaType() == runtime.ContentTypeProtobuf
+}
+
 func (ev *events) change(d *storage.Delivery) ([]byte, error) {
 	o := d.Object
 	if err := objects.Unreadable(o); err != nil && d.Type == storage.Deleted {
@@ -134,9 +157,9 @@ func (ev *events) appendAdded(dst []byte, o *storage.Object) ([]byte, error) {
 func (ev *events) append(dst []byte, kind string, o *storage.Object, item func(dst []byte, o *storage.Object) ([]byte, error)) ([]byte, error) {
 	media, native := ev.format.MediaType(), ev.types.native && isProtobuf(o)
 	switch {
-	case !native || ev.table != nil:
-	case ev.format.Target == nil && media == runtime.ContentTypeProtobuf && ev.Exact:
+	case ev.verbatim(o):
 		return appendProtobufFrame(dst, kind, o.Value()), nil
+	case !native || ev.table != nil:
 	case ev.format.Target == nil && media == runtime.ContentTypeJSON:
 		dst = appendJSONStart(dst, kind)
 		at := len(dst) + len(ev.types.objectHead) - 1
@@ -249,17 +272,22 @@ const protobufLength = 4
 
 // appendProtobufFrame appends a metav1.WatchEvent after its length.
 func appendProtobufFrame(dst []byte, kind string, object []byte) []byte {
+	const head = 64 // at most, unless a kind of event is added
+	return append(appendProtobufHead(slices.Grow(dst, head+len(object)), kind, len(object)), object...)
+}
+
+// appendProtobufHead appends all of it that stands in front of the object.
+func appendProtobufHead(dst []byte, kind string, object int) []byte {
 	const tagType, tagObject, tagObjectRaw = 1<<3 | 2, 2<<3 | 2, 1<<3 | 2
-	raw := 1 + protowire.SizeBytes(len(object))
+	raw := 1 + protowire.SizeBytes(object)
 	size := 1 + protowire.SizeBytes(len(kind)) + 1 + protowire.SizeBytes(raw)
-	dst = slices.Grow(dst, protobufLength+size)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(size))
 	dst = append(dst, tagType)
 	dst = protowire.AppendString(dst, kind)
 	dst = append(dst, tagObject)
 	dst = protowire.AppendVarint(dst, uint64(raw))
 	dst = append(dst, tagObjectRaw)
-	return protowire.AppendBytes(dst, object)
+	return protowire.AppendVarint(dst, uint64(object))
 }
 
 // frameHeader is how many bytes of a frame only tell its length.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/gzip" // half the CPU of the standard library's for frames of some KB
@@ -18,6 +19,8 @@ type sink interface {
 	write(frame []byte) error
 	// writeShared is write for a frame that [events.delivery] made.
 	writeShared(frame []byte) error
+	// writeApart is write for a frame that [events.apart] made.
+	writeApart(head, object []byte) error
 	flush() error
 }
 
@@ -78,6 +81,11 @@ func (s *httpSink) writeShared(frame []byte) error {
 	s.endMember()
 	s.held().Write(frame)
 	return s.drainOver(sinkBufferSize)
+}
+
+func (s *httpSink) writeApart(head, object []byte) error {
+	s.held().Write(head)
+	return s.writeShared(object)
 }
 
 func (s *httpSink) held() *bytes.Buffer {
@@ -171,7 +179,11 @@ func (s *webSocketSink) write(frame []byte) error {
 }
 
 func (s *webSocketSink) writeShared(frame []byte) error { return s.write(frame) }
-func (s *webSocketSink) flush() error                   { return nil }
+func (s *webSocketSink) writeApart(head, object []byte) error {
+	return s.write(slices.Concat(head, object))
+}
+
+func (s *webSocketSink) flush() error { return nil }
 
 // overWebSocket serves the watch over a WebSocket.
 func (s *watching) overWebSocket(ctx context.Context, w http.ResponseWriter, r *http.Request, serve func(context.Context) error) {

@@ -263,6 +263,9 @@ func (s *watching) snapshot(ctx context.Context, snapshot *storage.Snapshot) err
 }
 
 func (s *watching) deliver(d *storage.Delivery) error {
+	if head, object := s.events.apart(d); object != nil {
+		return s.sink.writeApart(head, object)
+	}
 	frame, shared, err := s.events.delivery(d)
 	if err != nil {
 		return err
