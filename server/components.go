@@ -15,6 +15,7 @@ import (
 
 	"github.com/howdah/howdah/controllers"
 	"github.com/howdah/howdah/server/component"
+	"github.com/howdah/howdah/server/component/reader"
 	"github.com/howdah/howdah/server/loopback"
 )
 
@@ -51,9 +52,9 @@ func startComponents(s *Server) (*components, error) {
 	ctx, end := context.WithCancel(context.Background())
 	c.end = end
 	// Shared informers read as upstream's do.
-	client, err := kubernetes.NewForConfig(c.as(&user.DefaultInfo{Name: user.KubeControllerManager, Groups: []string{user.AllAuthenticated}}, "shared-informers"))
+	client, err := reader.New(c.as(&user.DefaultInfo{Name: user.KubeControllerManager, Groups: []string{user.AllAuthenticated}}, "shared-informers"))
 	if err != nil {
-		return nil, fmt.Errorf("make a client for shared informers: %w", err)
+		return nil, err
 	}
 	c.informers = component.NewInformers(client)
 	var all []clientComponent

@@ -17,6 +17,7 @@ import (
 	"github.com/howdah/howdah/auth/serviceaccount"
 	"github.com/howdah/howdah/controllers"
 	"github.com/howdah/howdah/server/component"
+	"github.com/howdah/howdah/server/component/reader"
 )
 
 func newControllerManager() *cobra.Command {
@@ -111,6 +112,10 @@ func manageControllers(command *cobra.Command, flags *componentFlags, controller
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
+	informed, err := reader.New(rest.AddUserAgent(rest.CopyConfig(config), "shared-informers"))
+	if err != nil {
+		return err
+	}
 	external, err := options.External()
 	if err != nil {
 		return err
@@ -134,6 +139,6 @@ func manageControllers(command *cobra.Command, flags *componentFlags, controller
 	}
 	log.Info("running the controllers", "server", config.Host)
 	return flags.run(ctx, client, nil, log, func(ctx context.Context) error {
-		return controllers.Run(ctx, options, identities, component.NewInformers(client), log)
+		return controllers.Run(ctx, options, identities, component.NewInformers(informed), log)
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/howdah/howdah/scheduler/config"
 	"github.com/howdah/howdah/scheduler/scheduling"
 	"github.com/howdah/howdah/server/component"
+	"github.com/howdah/howdah/server/component/reader"
 )
 
 func newScheduler() *cobra.Command {
@@ -60,9 +61,9 @@ func schedule(command *cobra.Command, flags *componentFlags, file string) error 
 	if err != nil {
 		return err
 	}
-	client, err := kubernetes.NewForConfig(access)
+	client, err := reader.New(access)
 	if err != nil {
-		return fmt.Errorf("make a client: %w", err)
+		return err
 	}
 	electing, err := kubernetes.NewForConfig(rest.AddUserAgent(rest.CopyConfig(access), "leader-election"))
 	if err != nil {

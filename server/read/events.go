@@ -37,7 +37,7 @@ type events struct {
 	first    bool                 // the next table is the first, which has headers
 	compress bool
 	keys     map[string]any // of shared frames, by type of event
-	head     []byte         // of the last frame that wasn't joined
+	head     []byte         // of the last frame that was made in parts
 }
 
 func (e *endpoint) events(r *http.Request, options *metainternal.ListOptions) (*events, error) {
@@ -98,22 +98,52 @@ func (ev *events) delivery(d *storage.Delivery) (frame []byte, shared bool, err 
 // are better unpacked once for all watchers.
 const joinedSize = 16 << 10
 
-// apart returns the frame of a change in two parts, the second of which are the
-// object's own bytes; nil: it isn't made that way. The first is good until the
-// next call.
-func (ev *events) apart(d *storage.Delivery) (head, object []byte) {
+// parts are the frame of a change whose object is sent from where it is kept. It
+// need not be joined and kept for other watchers.
+type parts struct{ head, object, tail []byte }
+
+// apart returns a frame in parts, which are good until the next call. false: it
+// isn't made that way.
+func (ev *events) apart(d *storage.Delivery) (parts, bool) {
 	o := d.Object
-	if ev.compress || d.Type == storage.Deleted || o.Err != nil || o.Len() >= joinedSize || !ev.verbatim(o) {
-		return nil, nil
+	if ev.compress || d.Type == storage.Deleted || o.Err != nil || o.Len() >= joinedSize {
+		return parts{}, false
 	}
-	object = o.Value()
-	ev.head = appendProtobufHead(ev.head[:0], d.Type, len(object))
-	return ev.head, object
+	switch {
+	case ev.verbatim(o):
+		object := o.Value()
+		ev.head = appendProtobufHead(ev.head[:0], d.Type, len(object))
+		return parts{ev.head, object, nil}, true
+	case ev.metadataOnly(o):
+		m, err := ev.metadata(o)
+		if err != nil {
+			return parts{}, false
+		}
+		envelope, end := ev.metadataEnvelope(len(m))
+		ev.head = append(appendProtobufHead(ev.head[:0], d.Type, len(envelope)+len(m)+len(end)), envelope...)
+		return parts{ev.head, m, end}, true
+	}
+	return parts{}, false
 }
 
 // verbatim is whether events have the object as it is kept.
 func (ev *events) verbatim(o *storage.Object) bool {
-	return ev.types.native && isProtobuf(o) && ev.table == nil && ev.format.Target == nil && ev.Exact && ev.format.MediaType() == runtime.ContentTypeProtobuf
+	return ev.inProtobuf(o) && ev.format.Target == nil && ev.Exact
+}
+
+// metadataOnly is whether events have only its metadata, as it is kept.
+func (ev *events) metadataOnly(o *storage.Object) bool {
+	return ev.inProtobuf(o) && ev.format.As("PartialObjectMetadata")
+}
+
+func (ev *events) inProtobuf(o *storage.Object) bool {
+	return ev.types.native && isProtobuf(o) && ev.table == nil && ev.format.MediaType() == runtime.ContentTypeProtobuf
+}
+
+// metadataEnvelope is what stands around metadata of the size.
+func (ev *events) metadataEnvelope(size int) (start, end []byte) {
+	start = append(envelopeStart(*ev.format.Target, 1+protowire.SizeBytes(size)), tagObjectMeta)
+	return protowire.AppendVarint(start, uint64(size)), envelopeEnd()
 }
 
 func (ev *events) change(d *storage.Delivery) ([]byte, error) {
@@ -169,15 +199,13 @@ func (ev *events) append(dst []byte, kind string, o *storage.Object, item func(d
 		}
 		copy(dst[at-len(ev.types.objectHead)+1:], ev.types.objectHead) // over the brace of the item
 		return append(dst, jsonEnd...), nil
-	case ev.format.As("PartialObjectMetadata") && media == runtime.ContentTypeProtobuf:
+	case ev.metadataOnly(o):
 		m, err := ev.metadata(o)
 		if err != nil {
 			return nil, err
 		}
-		b := envelopeStart(*ev.format.Target, 1+protowire.SizeBytes(len(m)))
-		b = append(b, tagObjectMeta)
-		b = protowire.AppendBytes(b, m)
-		return appendProtobufFrame(dst, kind, append(b, envelopeEnd()...)), nil
+		start, end := ev.metadataEnvelope(len(m))
+		return appendProtobufFrame(dst, kind, slices.Concat(start, m, end)), nil
 	}
 	if ev.Document != nil && ev.table == nil && ev.format.Target == nil && media == runtime.ContentTypeJSON {
 		document, ok := ev.Document(o)

@@ -19,8 +19,7 @@ type sink interface {
 	write(frame []byte) error
 	// writeShared is write for a frame that [events.delivery] made.
 	writeShared(frame []byte) error
-	// writeApart is write for a frame that [events.apart] made.
-	writeApart(head, object []byte) error
+	writeParts(frame parts) error
 	flush() error
 }
 
@@ -45,6 +44,11 @@ var pooled = sinkPools{
 		w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // fails for an unknown level only
 		return w
 	}},
+}
+
+func (p *sinkPools) giveBack(b *bytes.Buffer) {
+	b.Reset()
+	p.buffers.Put(b)
 }
 
 // newHTTPSink begins the answer.
@@ -83,9 +87,12 @@ func (s *httpSink) writeShared(frame []byte) error {
 	return s.drainOver(sinkBufferSize)
 }
 
-func (s *httpSink) writeApart(head, object []byte) error {
-	s.held().Write(head)
-	return s.writeShared(object)
+func (s *httpSink) writeParts(frame parts) error {
+	b := s.held()
+	b.Write(frame.head)
+	b.Write(frame.object)
+	b.Write(frame.tail)
+	return s.drainOver(sinkBufferSize)
 }
 
 func (s *httpSink) held() *bytes.Buffer {
@@ -139,24 +146,24 @@ func (s *httpSink) endMember() {
 func (s *httpSink) close() {
 	s.endMember()
 	if s.buffer != nil {
-		s.buffer.Reset()
-		pooled.buffers.Put(s.buffer)
+		pooled.giveBack(s.buffer)
 		s.buffer = nil
 	}
 }
 
 // gzipMember compresses a frame such that it can stand between others.
 func gzipMember(frame []byte) ([]byte, error) {
-	var b bytes.Buffer
+	b := pooled.buffers.Get().(*bytes.Buffer)
+	defer pooled.giveBack(b)
 	w := pooled.compressors.Get().(*gzip.Writer)
 	defer pooled.compressors.Put(w)
-	w.Reset(&b)
+	w.Reset(b)
 	if _, err := w.Write(frame); err != nil {
 		return nil, err
 	}
 	err := errors.Join(w.Flush(), w.Close()) // as in endMember
 	w.Reset(nil)
-	return b.Bytes(), err
+	return bytes.Clone(b.Bytes()), err
 }
 
 // A webSocketSink sends each frame as a message.
@@ -179,8 +186,8 @@ func (s *webSocketSink) write(frame []byte) error {
 }
 
 func (s *webSocketSink) writeShared(frame []byte) error { return s.write(frame) }
-func (s *webSocketSink) writeApart(head, object []byte) error {
-	return s.write(slices.Concat(head, object))
+func (s *webSocketSink) writeParts(frame parts) error {
+	return s.write(slices.Concat(frame.head, frame.object, frame.tail))
 }
 
 func (s *webSocketSink) flush() error { return nil }

@@ -263,8 +263,8 @@ func (s *watching) snapshot(ctx context.Context, snapshot *storage.Snapshot) err
 }
 
 func (s *watching) deliver(d *storage.Delivery) error {
-	if head, object := s.events.apart(d); object != nil {
-		return s.sink.writeApart(head, object)
+	if frame, ok := s.events.apart(d); ok {
+		return s.sink.writeParts(frame)
 	}
 	frame, shared, err := s.events.delivery(d)
 	if err != nil {
