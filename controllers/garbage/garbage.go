@@ -30,6 +30,7 @@ import (
 	"k8s.io/utils/lru"
 
 	"github.com/howdah/howdah/controllers/reconcile"
+	"github.com/howdah/howdah/server/component/reader"
 )
 
 // discoverEvery is how often new and removed resources are looked for.
@@ -56,6 +57,7 @@ type Source interface {
 
 type collector struct {
 	objects   metadata.Interface
+	watcher   *reader.Metadata
 	discovery discovery.DiscoveryInterface
 	ignored   map[schema.GroupResource]bool
 	source    Source
@@ -75,8 +77,12 @@ type collector struct {
 func Setup(o Options) reconcile.Setup {
 	return func(c *reconcile.Controller) error {
 		register()
+		watcher, err := reader.NewMetadata(c.Config)
+		if err != nil {
+			return err
+		}
 		x := &collector{
-			objects: c.Metadata, discovery: c.Client.Discovery(), ignored: map[schema.GroupResource]bool{},
+			objects: c.Metadata, watcher: watcher, discovery: c.Client.Discovery(), ignored: map[schema.GroupResource]bool{},
 			events: c.Recorder("garbage-collector-controller"), life: c,
 			graph: newGraph(), absent: lru.New(absentKept), source: o.Source,
 		}

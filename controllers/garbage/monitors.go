@@ -148,7 +148,7 @@ func (m *monitors) reflect(ctx context.Context, k *kind, one *monitor) (stop fun
 			return objects.List(ctx, options)
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			return objects.Watch(ctx, options)
+			return m.x.watcher.Watch(ctx, k.resource, options)
 		},
 	}, &metav1.PartialObjectMetadata{}, one, cache.ReflectorOptions{Name: "garbage-collector " + k.resource.String(), TypeDescription: k.resource.String()})
 	go func() {

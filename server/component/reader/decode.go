@@ -9,18 +9,20 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes/scheme"
 )
 
-// codecs are others, but for how protobuf is decoded.
-type codecs struct{ runtime.NegotiatedSerializer }
+// codecs are others, but for how objects of the kinds are decoded from protobuf.
+type codecs struct {
+	runtime.NegotiatedSerializer
+	kinds runtime.ObjectCreater
+}
 
 // SupportedMediaTypes implements [runtime.NegotiatedSerializer].
 func (c codecs) SupportedMediaTypes() []runtime.SerializerInfo {
 	var all []runtime.SerializerInfo
 	for _, info := range c.NegotiatedSerializer.SupportedMediaTypes() {
 		if info.MediaType == runtime.ContentTypeProtobuf && info.StreamSerializer != nil {
-			info.Serializer = objects{info.Serializer}
+			info.Serializer = objects{info.Serializer, c.kinds}
 			stream := *info.StreamSerializer
 			stream.Serializer = events{stream.Serializer}
 			info.StreamSerializer = &stream
@@ -95,21 +97,24 @@ func known(kind []byte) string {
 }
 
 // objects decode an object of any kind from where it stands in the data.
-type objects struct{ runtime.Serializer }
+type objects struct {
+	runtime.Serializer
+	kinds runtime.ObjectCreater
+}
 
 var protobufMagic = []byte("k8s\x00")
 
 // Decode implements [runtime.Decoder].
 func (o objects) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
 	if envelope, ok := bytes.CutPrefix(data, protobufMagic); ok && defaults == nil && into == nil {
-		if object, kind, err := decode(envelope); err == nil {
+		if object, kind, err := o.decode(envelope); err == nil {
 			return object, kind, nil
 		}
 	}
 	return o.Serializer.Decode(data, defaults, into)
 }
 
-func decode(envelope []byte) (runtime.Object, *schema.GroupVersionKind, error) {
+func (o objects) decode(envelope []byte) (runtime.Object, *schema.GroupVersionKind, error) {
 	var raw []byte
 	var typed runtime.TypeMeta
 	err := fields(envelope, func(number protowire.Number, value, _ []byte) error {
@@ -127,7 +132,7 @@ func decode(envelope []byte) (runtime.Object, *schema.GroupVersionKind, error) {
 		return nil, nil, err
 	}
 	kind := schema.FromAPIVersionAndKind(typed.APIVersion, typed.Kind)
-	object, err := scheme.Scheme.New(kind)
+	object, err := o.kinds.New(kind)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -20,7 +20,7 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-var own = codecs{scheme.Codecs.WithoutConversion()}
+var own = codecs{scheme.Codecs.WithoutConversion(), scheme.Scheme}
 
 // decoder reads events as client-go's watches do.
 func decoder(t testing.TB, with runtime.NegotiatedSerializer, stream []byte) *restwatch.Decoder {
@@ -71,7 +71,7 @@ func examples() []runtime.Object {
 		Labels: map[string]string{"app": "web", "tier": "front"}, Annotations: map[string]string{"note": "x"}, Finalizers: []string{"a/b"},
 		OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web", UID: "2", Controller: ptr.To(true)}},
 		ManagedFields: []metav1.ManagedFieldsEntry{
-			{Manager: "one", Operation: metav1.ManagedFieldsOperationApply, APIVersion: "v1", Time: &now, FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{}}`)}},
+			{Manager: "one", Operation: metav1.ManagedFieldsOperationApply, APIVersion: "v1", Time: &now, FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`)},
 			{Manager: "two"},
 		},
 	}

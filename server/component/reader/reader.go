@@ -54,7 +54,7 @@ func New(access *rest.Config) (kubernetes.Interface, error) {
 func group(access *rest.Config, connection *http.Client, path string, version schema.GroupVersion) (rest.Interface, error) {
 	config := rest.CopyConfig(access)
 	config.APIPath, config.GroupVersion = path, &version
-	config.NegotiatedSerializer = codecs{rest.CodecFactoryForGeneratedClient(scheme.Scheme, scheme.Codecs).WithoutConversion()}
+	config.NegotiatedSerializer = codecs{rest.CodecFactoryForGeneratedClient(scheme.Scheme, scheme.Codecs).WithoutConversion(), scheme.Scheme}
 	if config.UserAgent == "" {
 		config.UserAgent = rest.DefaultKubernetesUserAgent()
 	}
