@@ -49,10 +49,16 @@ func NewControl(c *reconcile.Controller, component string) (*Control, error) {
 // Create creates a pod of the owner. In a namespace that is going it does
 // nothing, without an error.
 func (c *Control) Create(ctx context.Context, owner Owner, pod *corev1.Pod) error {
+	return c.create(owner, pod, func() (metav1.Object, error) {
+		return c.Client.CoreV1().Pods(owner.GetNamespace()).Create(ctx, pod, metav1.CreateOptions{})
+	})
+}
+
+func (c *Control) create(owner Owner, pod *corev1.Pod, ask func() (metav1.Object, error)) error {
 	if len(pod.Labels) == 0 {
 		return errors.New("unable to create pods, no labels")
 	}
-	created, err := c.Client.CoreV1().Pods(owner.GetNamespace()).Create(ctx, pod, metav1.CreateOptions{})
+	created, err := ask()
 	switch {
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return nil
@@ -61,7 +67,7 @@ func (c *Control) Create(ctx context.Context, owner Owner, pod *corev1.Pod) erro
 		return err
 	}
 	c.Tracker.Wrote(cache.MetaObjectToName(owner), c.Informer.GetStore(), created)
-	c.Events.Eventf(owner, corev1.EventTypeNormal, "SuccessfulCreate", "Created pod: %v", created.Name)
+	c.Events.Eventf(owner, corev1.EventTypeNormal, "SuccessfulCreate", "Created pod: %v", created.GetName())
 	return nil
 }
 

@@ -126,11 +126,16 @@ func (e *engine) own(ctx context.Context, s *set) (active []*corev1.Pod, termina
 
 func (e *engine) scale(ctx context.Context, s *set, active []*corev1.Pod) error {
 	count := missing(int(s.replicas), len(active))
-	if count >= 0 {
+	switch {
+	case count == 0:
+		return nil
+	case count > 0:
 		ref := metav1.NewControllerRef(s, e.kind.gvk())
-		_, err := owned.SlowStart(count, func(int) error {
-			return e.pods.Create(ctx, s.Owner, pod.New(s.template, s.GetName(), ref))
-		})
+		copies, err := e.pods.Copies(s.Owner, pod.New(s.template, s.GetName(), ref))
+		if err != nil {
+			return err
+		}
+		_, err = owned.SlowStart(count, func(int) error { return copies.Create(ctx) })
 		return err
 	}
 	now := e.clock.Now()
