@@ -144,6 +144,7 @@ func newAPI(s *Server) (_ *api, err error) {
 		Logger:     s.log,
 		PublicIP:   s.options.AdvertiseAddress,
 		SecurePort: s.Port(),
+		NodePort:   s.options.NodePort,
 		Trust:      s.trust(),
 	})
 	if err != nil {

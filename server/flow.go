@@ -38,6 +38,7 @@ func (s *Server) flow(router http.Handler, control *flowcontrol.Control) http.Ha
 		s.goaway,
 		s.deadline,
 		filters.WithWarningRecorder,
+		s.cors,
 		s.authenticate,
 		s.record,
 		s.impersonate,

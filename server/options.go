@@ -61,6 +61,10 @@ type Options struct {
 	Profiling     bool                        // serve /debug/pprof/
 	Flags         flagz.Reader                // what /flagz shows; nil: there is none
 
+	Process     ProcessOptions
+	CORSOrigins []string // regular expressions of origins whose scripts may call; --cors-allowed-origins
+	NodePort    int      // of the kubernetes Service; 0: it has none
+
 	HistoryRetention  time.Duration // 1h
 	HistoryMaxBytes   int64         // size of the database above which less history is kept; 0: no limit
 	RequestTimeout    time.Duration // 60s, for all but watches and other long-running requests
@@ -84,7 +88,7 @@ func (o *Options) complete() error {
 	if (o.TLSCertFile == "") != (o.TLSPrivateKeyFile == "") {
 		return errors.New("--tls-cert-file and --tls-private-key-file go together")
 	}
-	if err := errors.Join(o.Encryption.check(), o.completeLimits()); err != nil {
+	if err := errors.Join(o.Encryption.check(), o.completeLimits(), checkOrigins(o.CORSOrigins)); err != nil {
 		return err
 	}
 	if o.SecurePort < 0 || o.SecurePort > 65535 {

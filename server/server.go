@@ -58,6 +58,9 @@ func New(options Options) (*Server, error) {
 	if err := options.complete(); err != nil {
 		return nil, err
 	}
+	if err := options.Process.apply(options.Logger); err != nil {
+		return nil, err
+	}
 	s := &Server{options: options, log: options.Logger, table: resource.NewTable(), failed: make(chan error, 1)}
 	s.health = health.New(s.log)
 	return s, nil

@@ -28,6 +28,10 @@ type serverFlags struct {
 	auditFlags
 	limitFlags
 
+	process     processFlags
+	corsOrigins []string
+	nodePort    int
+
 	dataDir           string
 	datastoreEndpoint string
 	historyRetention  time.Duration
@@ -90,7 +94,10 @@ func (f *serverFlags) add(flags *pflag.FlagSet) {
 	flags.Var(&f.runtimeConfig, "runtime-config", "API versions to turn on or off, such as api/alpha=true or batch/v1=false")
 
 	f.admission.add(flags)
+	f.process.add(flags)
 
+	flags.IntVar(&f.nodePort, "kubernetes-service-node-port", 0, "port of every node at which the Service kubernetes is reached, too; 0: none")
+	flags.StringSliceVar(&f.corsOrigins, "cors-allowed-origins", nil, "regular expressions of the origins whose scripts browsers let call this server, such as //example\\.org(:|$)")
 	flags.DurationVar(&f.requestTimeout, "request-timeout", time.Minute, "bound of a request, other than a watch")
 	flags.IntVar(&f.minRequestTimeout, "min-request-timeout", 1800, "seconds after which watches end at the earliest; each takes a random time between it and twice it")
 	flags.DurationVar(&f.shutdownDelayDuration, "shutdown-delay-duration", 0, "how long /readyz fails, and clients are told to connect elsewhere, before a stop ends connections and watches; more than a load balancer needs to notice")
@@ -175,6 +182,9 @@ func (f *serverFlags) options() (server.Options, error) {
 		Audit:                  f.audit,
 		Limits:                 &f.limits,
 		Profiling:              f.profiling,
+		Process:                f.process.options(),
+		CORSOrigins:            f.corsOrigins,
+		NodePort:               f.nodePort,
 	}, nil
 }
 
