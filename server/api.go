@@ -55,7 +55,7 @@ type api struct {
 	flow      *flowcontrol.Control
 	health    *health.Checks
 	flags     flagz.Reader
-	hooks     map[string]func() // what makes the health check of each bootstrap hook pass
+	hooks     hooks
 
 	authentication *authentication
 	authorizing    *authorizing
@@ -64,6 +64,7 @@ type api struct {
 	handling   chan struct{} // closed when requests through the loopback can be answered
 	watchesEnd chan struct{} // closed: all watches end
 	loopsEnd   chan struct{} // closed: informers and plugins end
+	synced     chan struct{} // closed when the informers are filled
 	loops      sync.WaitGroup
 	once       sync.Once
 	log        *slog.Logger
@@ -77,10 +78,11 @@ func newAPI(s *Server) (_ *api, err error) {
 		health:     s.health,
 		flags:      s.options.Flags,
 		log:        s.log,
-		hooks:      map[string]func(){},
+		hooks:      hooks{health: s.health, done: map[string]func(){}},
 		handling:   make(chan struct{}),
 		watchesEnd: make(chan struct{}),
 		loopsEnd:   make(chan struct{}),
+		synced:     make(chan struct{}),
 	}
 	a.authentication = newAuthentication(s.options.Authentication)
 	defer func() {
@@ -156,11 +158,11 @@ func newAPI(s *Server) (_ *api, err error) {
 		Limits: s.options.Limits.Limits, LongRunning: longRunning, Timeout: s.options.RequestTimeout,
 		Table: a.table, Client: client, Informers: a.informers,
 	})
-	a.hooks[flowHook] = s.health.AddHook(flowHook)
-	for _, hook := range a.bootstrap.Hooks() {
-		a.hooks[hook] = s.health.AddHook(hook)
-	}
-	a.hooks[admission.Hook] = s.health.AddHook(admission.Hook)
+	a.hooks.add(slices.Concat(storageHooks, definitionHooks, informerHooks)...)
+	a.hooks.add(flowHook)
+	a.hooks.add(a.bootstrap.Hooks()...)
+	a.hooks.add(admission.Hook)
+	a.hooks.add(slices.Concat(aggregatorHooks, registrationHooks)...)
 	a.admitting = admission.NewMetrics()
 	chain, err := admission.New(admission.Config{
 		Options:    a.authorizing.admission(s.options.Admission),
@@ -181,6 +183,7 @@ func newAPI(s *Server) (_ *api, err error) {
 	if a.others, err = newAggregation(s, a.table, getter, self); err != nil {
 		return nil, err
 	}
+	a.addChecks()
 	if a.scheduler, err = newScheduling(s.options, s.log); err != nil {
 		return nil, err
 	}
@@ -196,10 +199,6 @@ func newAPI(s *Server) (_ *api, err error) {
 	a.handler = s.flow(router, a.flow)
 	return a, nil
 }
-
-// flowHook is upstream's name for the loop that follows the configuration of
-// flow control.
-const flowHook = "priority-and-fairness-config-consumer"
 
 // router is the map of the server's paths.
 func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
@@ -256,20 +255,31 @@ func (a *api) router(s *Server, resources http.Handler) (http.Handler, error) {
 // start makes what a cluster has from its first start and returns when the
 // server is ready.
 func (a *api) start(ctx context.Context) error {
+	a.hooks.pass(storageHooks...)
 	a.authentication.remote.issuers.Start()
 	a.custom.Start(wait.ContextForChannel(a.loopsEnd), &a.loops)
+	a.hooks.pass(definitionHooks...)
 	a.others.Start(wait.ContextForChannel(a.loopsEnd), &a.loops)
+	a.hooks.pass(aggregatorHooks...)
 	a.informers.Start(a.loopsEnd)
 	a.informers.WaitForCacheSync(ctx.Done()) // plugins look again for theirs only every 100 ms
-	a.hooks[admission.Hook]()
+	close(a.synced)
+	a.hooks.pass(informerHooks...)
+	a.hooks.pass(admission.Hook)
 	a.loops.Go(func() {
 		if err := a.flow.Run(wait.ContextForChannel(a.loopsEnd)); err != nil {
 			a.log.Error("requests share the server by its mandatory configuration only", "err", err)
 		}
 	})
-	a.hooks[flowHook]()
-	if err := a.bootstrap.Run(ctx, func(hook string) { a.hooks[hook]() }); err != nil {
+	a.hooks.pass(flowHook)
+	if err := a.bootstrap.Run(ctx, func(hook string) { a.hooks.pass(hook) }); err != nil {
 		return fmt.Errorf("make what every cluster has: %w", err)
+	}
+	select {
+	case <-a.others.Registered():
+		a.hooks.pass(registrationHooks...)
+	case <-ctx.Done():
+		return fmt.Errorf("register this server's own groups: %w", context.Cause(ctx))
 	}
 	a.bootstrap.Start()
 	return nil

@@ -2,7 +2,9 @@ package aggregation
 
 import (
 	"context"
+	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,14 +28,25 @@ const (
 // register keeps the APIServices of the group versions that this server has,
 // until ctx ends.
 func (s *Services) register(ctx context.Context) {
-	started := false
+	const pause = time.Second
+	started, all := false, false
 	for {
 		changed := s.table.Changed()
-		if err := s.registerOnce(ctx, !started); err != nil && ctx.Err() == nil {
+		err := s.registerOnce(ctx, !started)
+		var again <-chan time.Time
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
 			s.log.Warn("the APIServices of this server's own groups are not all there", "err", err)
+			again = time.After(pause)
+		case !all:
+			all = true
+			close(s.registered)
 		}
 		started = true
 		select {
+		case <-again:
 		case <-changed:
 		case <-s.local:
 		case <-ctx.Done():
@@ -52,36 +65,48 @@ func (s *Services) registerOnce(ctx context.Context, start bool) error {
 		present[service.Name] = service
 	}
 	s.mu.Unlock()
-	var failure error
-	note := func(err error) {
-		if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && !apierrors.IsAlreadyExists(err) {
-			failure = err
-		}
+	const atOnce = 16
+	var all errgroup.Group
+	all.SetLimit(atOnce)
+	do := func(write func() error) {
+		all.Go(func() error {
+			if err := write(); !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && !apierrors.IsAlreadyExists(err) {
+				return err
+			}
+			return nil
+		})
 	}
 	for name, service := range wanted {
 		kept := present[name]
 		switch {
 		case kept == nil:
-			made, err := s.client.Create(ctx, service, metav1.CreateOptions{})
-			if note(err); err == nil {
-				note(s.markLocal(ctx, made))
-			}
+			do(func() error {
+				made, err := s.client.Create(ctx, service, metav1.CreateOptions{})
+				if err != nil {
+					return err
+				}
+				return s.markLocal(ctx, made)
+			})
 		case putRight(kept, service, start) && !equality.Semantic.DeepEqual(kept.Spec, service.Spec):
 			changed := kept.DeepCopy()
 			changed.Spec = service.Spec
-			_, err := s.client.Update(ctx, changed, metav1.UpdateOptions{})
-			note(err)
+			do(func() error {
+				_, err := s.client.Update(ctx, changed, metav1.UpdateOptions{})
+				return err
+			})
 		}
 	}
 	for name, service := range present {
 		switch {
 		case wanted[name] == nil && service.Labels[managedLabel] == always:
-			note(s.client.Delete(ctx, name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(service.UID))}))
+			do(func() error {
+				return s.client.Delete(ctx, name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(service.UID))})
+			})
 		case service.Spec.Service == nil:
-			note(s.markLocal(ctx, service))
+			do(func() error { return s.markLocal(ctx, service) })
 		}
 	}
-	return failure
+	return all.Wait()
 }
 
 // putRight says whether a kept APIService has to be as it is wanted. It need not

@@ -60,6 +60,8 @@ type Services struct {
 	changes atomic.Uint64 // of what discovery shows
 	outages *prometheus.CounterVec
 
+	registered chan struct{} // closed when all built-in group versions have theirs
+
 	mu    sync.Mutex
 	known map[string]*apiregistrationv1.APIService // by key
 	local chan struct{}                            // something to do for local ones
@@ -74,7 +76,7 @@ func New(c Config) (*Services, error) {
 	s := &Services{
 		table: c.Table, store: c.Objects.Store(apiregistration.Resource("apiservices")), client: client.APIServices(),
 		endpoints: c.Endpoints, certificate: &transport.GetCertHolder{GetCert: c.Certificate}, log: c.Logger,
-		known: map[string]*apiregistrationv1.APIService{}, local: make(chan struct{}, 1), outages: newOutages(),
+		known: map[string]*apiregistrationv1.APIService{}, local: make(chan struct{}, 1), registered: make(chan struct{}), outages: newOutages(),
 	}
 	services := c.Objects.Store(schema.GroupResource{Resource: "services"})
 	slices := c.Objects.Store(schema.GroupResource{Group: "discovery.k8s.io", Resource: "endpointslices"})
@@ -90,6 +92,7 @@ func New(c Config) (*Services, error) {
 // Start follows the APIServices until ctx ends. The store must have been started.
 func (s *Services) Start(ctx context.Context, loops *sync.WaitGroup) {
 	if s.store == nil {
+		close(s.registered)
 		return
 	}
 	s.ctx, s.loops = ctx, loops
@@ -97,6 +100,10 @@ func (s *Services) Start(ctx context.Context, loops *sync.WaitGroup) {
 	loops.Go(func() { follower.Run(ctx) })
 	loops.Go(func() { s.register(ctx) })
 }
+
+// Registered is closed when all of this server's built-in group versions have an
+// APIService, after Start.
+func (s *Services) Registered() <-chan struct{} { return s.registered }
 
 // Route sends the requests of other API servers to them, and the rest to next.
 func (s *Services) Route(next http.Handler) http.Handler {

@@ -60,7 +60,7 @@ func (c *Checks) serveAll(w http.ResponseWriter, r *http.Request, endpoint strin
 			failed = true
 			slis.ObserveHealthcheck(r.Context(), check.name, endpoint, slis.Error)
 			level := slog.LevelInfo
-			if errors.Is(err, errNotFinished) {
+			if errors.Is(err, ErrNotFinished) {
 				level = slog.LevelDebug
 			}
 			c.log.Log(r.Context(), level, "health check failed", "endpoint", endpoint, "check", check.name, "err", err)

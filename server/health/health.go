@@ -70,15 +70,15 @@ func (c *Checks) AddHook(name string) (done func()) {
 	var finished atomic.Bool
 	c.Add("poststarthook/"+name, func(context.Context) error {
 		if !finished.Load() {
-			return errNotFinished
+			return ErrNotFinished
 		}
 		return nil
 	})
 	return func() { finished.Store(true) }
 }
 
-// errNotFinished is what every start goes through, so no news.
-var errNotFinished = errors.New("not finished")
+// ErrNotFinished is what every start goes through, so no news.
+var ErrNotFinished = errors.New("not finished")
 
 // ShuttingDown makes /readyz fail from now on.
 func (c *Checks) ShuttingDown() { c.stopping.Store(true) }
