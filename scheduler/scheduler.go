@@ -51,10 +51,10 @@ type Scheduler struct {
 	happened    uint64             // counts events that may help
 	began       time.Time          // the part of a decision that is under way
 
-	wake     chan struct{}             // something may be decided
-	bindings chan struct{}             // a slot for each that is under way
-	binding  atomic.Int64              // how many of them
-	arrived  atomic.Pointer[time.Time] // when the last new pod did
+	wake     chan struct{} // something may be decided
+	bindings chan struct{} // a slot for each that is under way
+	binding  atomic.Int64  // how many of them
+	arrivals arrivals
 	running  sync.WaitGroup
 }
 

@@ -133,7 +133,7 @@ func (s *Scheduler) podChanged(old, new *corev1.Pod) {
 		s.queue.Update(pod, func(plugin string) bool { return s.ownChangeHelps(plugin, old, pod) }, s.clock.Now())
 	} else {
 		now := s.clock.Now()
-		s.arrived.Store(&now)
+		s.arrivals.add(now)
 		s.queue.Add(pod, now)
 	}
 	if new.Status.NominatedNodeName != "" || old != nil && old.Status.NominatedNodeName != "" {
