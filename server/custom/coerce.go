@@ -2,11 +2,13 @@ package custom
 
 import (
 	"fmt"
+	"unicode/utf8"
 
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/objectmeta"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
@@ -33,11 +35,15 @@ func (c coercer) coerce(u *unstructured.Unstructured) (unknown []string, err err
 	if err != nil {
 		return nil, err
 	}
-	metadata, hasMetadata, unknown, err := objectmeta.GetObjectMetaWithOptions(u.Object, objectmeta.ObjectMetaOptions{
-		DropMalformedFields: c.stored, ReturnUnknownFieldPaths: c.report,
-	})
-	if err != nil {
-		return nil, err
+	var metadata *metav1.ObjectMeta
+	hasMetadata := false
+	if plain := !c.stored && plainMetadata(u.Object["metadata"]); !plain {
+		metadata, hasMetadata, unknown, err = objectmeta.GetObjectMetaWithOptions(u.Object, objectmeta.ObjectMetaOptions{
+			DropMalformedFields: c.stored, ReturnUnknownFieldPaths: c.report,
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	if gv.WithKind(kind).GroupKind() == c.groupKind() { // options come this way too
 		structural, err := c.schemas.structural()
@@ -66,6 +72,38 @@ func (c coercer) coerce(u *unstructured.Unstructured) (unknown []string, err err
 		}
 	}
 	return unknown, nil
+}
+
+// plainMetadata says whether metadata is what decoding and encoding it again would
+// give: that of most new objects.
+func plainMetadata(metadata any) bool {
+	fields, _ := metadata.(map[string]any)
+	for name, value := range fields {
+		switch name {
+		case "name", "namespace", "generateName":
+			if !plainText(value) || value == "" {
+				return false
+			}
+		case "labels", "annotations":
+			texts, _ := value.(map[string]any)
+			for name, text := range texts {
+				if !utf8.ValidString(name) || !plainText(text) {
+					return false
+				}
+			}
+			if len(texts) == 0 {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return len(fields) > 0
+}
+
+func plainText(value any) bool {
+	text, ok := value.(string)
+	return ok && utf8.ValidString(text)
 }
 
 func (c coercer) prune(object map[string]any, s *schema.Structural, embeds bool) (unknown []string, err error) {
