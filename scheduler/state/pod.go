@@ -1,6 +1,8 @@
 package state
 
 import (
+	"unique"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
@@ -43,7 +45,7 @@ func NewPod(obj *corev1.Pod) *Pod {
 		}
 	}
 	p.affinityTerms, p.ParseError = newAffinityTerms(obj)
-	p.Shape, p.Kin = shape(obj), kin(obj)
+	p.Shape, p.Kin = unique.Make(shape(obj)).Value(), unique.Make(kin(obj)).Value() // many pods share them
 	return p
 }
 
