@@ -41,6 +41,20 @@ func Load(t testing.TB, dir string) *Authority {
 	return &Authority{pair.Leaf, pair.PrivateKey.(crypto.Signer)}
 }
 
+// Keep is the opposite of Load: the authority is the server's at its next start.
+func (a *Authority) Keep(t testing.TB, dir string) {
+	t.Helper()
+	key, err := keyutil.MarshalPrivateKeyToPEM(a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{"ca.crt": a.PEM(), "ca.key": key} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Subordinate is an authority that this one has signed.
 func (a *Authority) Subordinate(t testing.TB, name string, life time.Duration) *Authority {
 	t.Helper()
