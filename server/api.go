@@ -191,7 +191,7 @@ func newAPI(s *Server) (_ *api, err error) {
 		table:  a.table,
 		custom: a.custom,
 		read:   read.Deps{Store: s.store, MinRequestTimeout: s.options.MinRequestTimeout, Stopping: a.watchesEnd},
-		write:  write.Deps{Admission: s.recordAdmission(chain), Authorizer: a.authorizing, Equivalents: a.table},
+		write:  write.Deps{Admission: chain, Authorizer: a.authorizing, Equivalents: a.table},
 	})
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apiserver/pkg/admission"
 
 	"github.com/howdah/howdah/server/encode"
 )
@@ -15,14 +14,6 @@ func (s *Server) record(next http.Handler) http.Handler {
 		return next
 	}
 	return s.audit.Requests(longRunning)(next)
-}
-
-// recordAdmission has the annotations of admission plugins in the audit log.
-func (s *Server) recordAdmission(chain admission.Interface) admission.Interface {
-	if s.audit == nil {
-		return chain
-	}
-	return admission.WithAudit(chain)
 }
 
 // refused answers a caller that could not be authenticated.
