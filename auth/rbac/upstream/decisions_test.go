@@ -37,6 +37,8 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
+// FuzzDecisions needs -fuzzminimizetime=1x: what is covered differs from run to run, so
+// that without it all of the time goes into shortening inputs.
 func FuzzDecisions(f *testing.F) {
 	f.Add([]byte("roles and bindings"))
 	f.Fuzz(func(t *testing.T, data []byte) { checkDecisions(t, data) })
