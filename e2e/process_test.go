@@ -246,3 +246,77 @@ func TestProcesses(t *testing.T) {
 		})
 	}
 }
+
+// TestSetsTakeOver has leaders of the controllers killed, and held up, in the middle
+// of rollouts of a StatefulSet and a DaemonSet: there is never more than one pod less,
+// and never a pod too many.
+func TestSetsTakeOver(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	s := newServer(t, "", alone, "--scheduler=false")
+	s.kwok()
+	client := must(kubernetes.NewForConfig(s.config()))(t)
+	const count = 4
+	addNodes(t, client, count)
+	s.component("scheduler").leads()
+	first := s.component("controller-manager")
+	first.leads()
+	second := s.component("controller-manager")
+
+	labels := map[string]string{"app": "web"}
+	template := func(image string) corev1.PodTemplateSpec {
+		return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: image}}}}
+	}
+	selector := &metav1.LabelSelector{MatchLabels: labels}
+	for _, namespace := range []string{"stateful", "daemons"} {
+		must(client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{}))(t)
+	}
+	stateful, daemons, apps := client.AppsV1().StatefulSets("stateful"), client.AppsV1().DaemonSets("daemons"), client.AppsV1().RESTClient()
+	must(stateful.Create(ctx, &appsv1.StatefulSet{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"},
+		Spec:       appsv1.StatefulSetSpec{Replicas: new(int32(count)), Selector: selector, MinReadySeconds: 1, Template: template("nginx:1")},
+	}, metav1.CreateOptions{}))(t)
+	must(daemons.Create(ctx, &appsv1.DaemonSet{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"},
+		Spec:       appsv1.DaemonSetSpec{Selector: selector, MinReadySeconds: 1, Template: template("nginx:1")},
+	}, metav1.CreateOptions{}))(t)
+	statefulRolled := func(set *appsv1.StatefulSet) bool {
+		return set.Status.ObservedGeneration == set.Generation && set.Status.UpdatedReplicas == count && set.Status.AvailableReplicas == count && set.Status.Replicas == count
+	}
+	daemonsRolled := func(set *appsv1.DaemonSet) bool {
+		return set.Status.ObservedGeneration == set.Generation && set.Status.UpdatedNumberScheduled == count && set.Status.NumberAvailable == count
+	}
+	rolled := func() {
+		t.Helper()
+		awaitObject(ctx, t, apps, "statefulsets", "stateful", "web", &appsv1.StatefulSet{}, statefulRolled)
+		awaitObject(ctx, t, apps, "daemonsets", "daemons", "web", &appsv1.DaemonSet{}, daemonsRolled)
+	}
+	rolled()
+	all := map[string]*extremes{"StatefulSet": watchPods(ctx, t, client, "stateful"), "DaemonSet": watchPods(ctx, t, client, "daemons")}
+	hit := func(image, what string, strike func()) {
+		t.Helper()
+		patch := []byte(`{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"` + image + `"}]}}}}`)
+		must(stateful.Patch(ctx, "web", types.StrategicMergePatchType, patch, metav1.PatchOptions{}))(t)
+		must(daemons.Patch(ctx, "web", types.StrategicMergePatchType, patch, metav1.PatchOptions{}))(t)
+		awaitObject(ctx, t, apps, "statefulsets", "stateful", "web", &appsv1.StatefulSet{}, func(set *appsv1.StatefulSet) bool {
+			return set.Status.ObservedGeneration == set.Generation && set.Status.UpdatedReplicas > 0
+		})
+		strike()
+		if statefulRolled(must(stateful.Get(ctx, "web", metav1.GetOptions{}))(t)) || daemonsRolled(must(daemons.Get(ctx, "web", metav1.GetOptions{}))(t)) {
+			t.Errorf("a rollout was over before the leader was %s", what)
+		}
+	}
+	hit("nginx:2", "killed", first.kill)
+	second.leads()
+	rolled()
+	third := s.component("controller-manager")
+	hit("nginx:3", "held up", func() { second.signal(syscall.SIGSTOP) })
+	third.leads()
+	second.signal(syscall.SIGCONT)
+	rolled()
+	for kind, pods := range all {
+		if least, most := pods.seen(); least < count-1 || most > count {
+			t.Errorf("the %s had %d ready pods at least, and %d pods at most", kind, least, most)
+		}
+	}
+}
