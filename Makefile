@@ -45,7 +45,7 @@ node: build ## make this machine a node for a while: a real kubelet runs contain
 	cd e2e && go test -run 'TestNode$$' -count=1 -v -timeout 30m . -args -node
 
 .PHONY: conformance
-conformance: build postgres ## run Kubernetes' own conformance tests (FOCUS="[sig-apps]", SERVERS=3); reports go to bin/conformance
+conformance: build postgres ## run Kubernetes' own conformance tests (FOCUS="[sig-apps]" or more, SERVERS=3); reports go to bin/conformance
 	mkdir -p bin/conformance
 	cd e2e && go test -run TestConformance -count=1 -v -timeout 100m . -args -conformance.focus '$(or $(FOCUS),all)' \
 		-conformance.servers $(or $(SERVERS),1) -conformance.procs $(or $(PROCS),40) -conformance.reports $(CURDIR)/bin/conformance

@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	conformanceFocus   = flag.String("conformance.focus", "", "regular expression of the conformance tests to run, or all for conformance/tests.txt; a quick part of it by default")
+	conformanceFocus   = flag.String("conformance.focus", "", "regular expression of the conformance tests to run, all for conformance/tests.txt, or more for conformance/more.txt; a quick part of it by default")
 	conformanceProcs   = flag.Int("conformance.procs", 10, "processes that run conformance tests at the same time")
 	conformanceServers = flag.Int("conformance.servers", 1, "servers behind one address; with more than one, one of them is restarted every minute")
 	conformanceReports = flag.String("conformance.reports", "", "folder for junit.xml, report.json and conformance.md")
@@ -31,6 +31,12 @@ var (
 //
 //go:embed conformance/tests.txt
 var conformanceTests string
+
+// moreTests are those of the suite that no conformance needs, of features that are on
+// by default, and that can pass without real containers.
+//
+//go:embed conformance/more.txt
+var moreTests string
 
 // quickTests is what the part that always runs is chosen by: tests of the API
 // that need seconds.
@@ -43,6 +49,9 @@ func TestConformance(t *testing.T) {
 	focus := *conformanceFocus
 	switch focus {
 	case "all":
+		focus = anyOf(names)
+	case "more":
+		names = strings.Split(strings.TrimSpace(moreTests), "\n")
 		focus = anyOf(names)
 	case "":
 		if testing.Short() {
