@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -57,7 +58,7 @@ func (e *endpoint) events(r *http.Request, options *metainternal.ListOptions) (*
 	ev := &events{
 		endpoint: e, ctx: r.Context(), format: format, encoder: encoder,
 		table: table, first: table != nil,
-		compress: watchList && !wsstream.IsWebSocketRequest(r) &&
+		compress: watchList && !wsstream.IsWebSocketRequest(r) && !fromHere(r) &&
 			responsewriters.ContentEncodingSupported(r, features.WatchListCompression) != "",
 	}
 	form := e.Kind.String() + " " + format.StreamMediaType()
@@ -75,6 +76,18 @@ func (e *endpoint) events(r *http.Request, options *metainternal.ListOptions) (*
 		ev.keys[kind] = form + " " + kind
 	}
 	return ev, nil
+}
+
+// fromHere tells whether a client is on this server's machine: compressing what
+// never leaves it only costs both of them.
+func fromHere(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return false
+	}
+	here, _, err := net.SplitHostPort(local.String())
+	there, _, remoteErr := net.SplitHostPort(r.RemoteAddr)
+	return err == nil && remoteErr == nil && here == there
 }
 
 // delivery returns the frame of a change, made once for all watchers if shared.

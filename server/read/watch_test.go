@@ -281,6 +281,14 @@ func TestWatchCompressed(t *testing.T) {
 	s := newServer(t, storage.Options{})
 	h := s.listen()
 	s.createPods(100)
+	client := "192.0.2.1:1000" // to the server
+	serve := h.Config.Handler
+	h.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if client != "" {
+			r.RemoteAddr = client
+		}
+		serve.ServeHTTP(w, r)
+	})
 	h.Client().Transport.(*http.Transport).DisableCompression = true
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -300,6 +308,15 @@ func TestWatchCompressed(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(string(unzip(t, w.Body))), "\n")
 	if len(lines) != 104 || !strings.Contains(lines[100], "BOOKMARK") || !strings.Contains(lines[103], podName(102)) {
 		t.Errorf("%d lines", len(lines))
+	}
+
+	client = "" // on the same machine
+	if w, err = h.Client().Do(r); err != nil {
+		t.Fatal(err)
+	}
+	w.Body.Close()
+	if w.Header.Get("Content-Encoding") != "" {
+		t.Error("compressed for a client on the same machine", w.Header)
 	}
 }
 

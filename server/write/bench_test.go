@@ -49,7 +49,7 @@ func benchPod(i int) *corev1.Pod {
 	}
 }
 
-func encoded(b *testing.B, obj runtime.Object) []byte {
+func encoded(b testing.TB, obj runtime.Object) []byte {
 	gvks, _, err := scheme.Scheme.ObjectKinds(obj)
 	if err != nil {
 		b.Fatal(err)

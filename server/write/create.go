@@ -81,7 +81,7 @@ func (e *endpoint) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	obj, err := e.decodeObject(ctx, decoder, fieldValidationOf(options.FieldValidation), body, storage.new())
+	obj, known, err := e.decodeCreated(ctx, r.Header.Get("Content-Type"), decoder, fieldValidationOf(options.FieldValidation), body, storage.new())
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (e *endpoint) create(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, written := objects.WithWritten(ctx)
 	add := func() (runtime.Object, error) {
-		obj = e.track(empty, obj, manager(options.FieldManager, r))
+		obj = e.trackCreated(empty, obj, manager(options.FieldManager, r), known)
 		if err := e.mutate(ctx, attributes); err != nil {
 			return nil, err
 		}

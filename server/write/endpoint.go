@@ -22,11 +22,12 @@ type endpoint struct {
 	deps     Deps
 	decoders decoders
 	track    tracker
+	replicas *replicas
 }
 
 func newEndpoint(res *resource.Resource, d Deps) *endpoint {
 	d = d.withDefaults()
-	return &endpoint{Resource: res, deps: d, decoders: newDecoders(res), track: newTracker(res)}
+	return &endpoint{Resource: res, deps: d, decoders: newDecoders(res), track: newTracker(res), replicas: newReplicas()}
 }
 
 func (e *endpoint) GetObjectCreater() runtime.ObjectCreater     { return e.Creater }
