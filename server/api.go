@@ -29,6 +29,7 @@ import (
 	"github.com/howdah/howdah/server/discovery"
 	"github.com/howdah/howdah/server/encode"
 	"github.com/howdah/howdah/server/flowcontrol"
+	"github.com/howdah/howdah/server/follow"
 	"github.com/howdah/howdah/server/health"
 	"github.com/howdah/howdah/server/loopback"
 	"github.com/howdah/howdah/server/metrics"
@@ -50,6 +51,7 @@ type api struct {
 	scheduler *scheduling.Scheduling // nil: it runs elsewhere
 	custom    *custom.Resources
 	others    *aggregation.Services
+	followed  *follow.Resources
 	bootstrap *bootstrap.Bootstrap
 	informers informers.SharedInformerFactory
 	flow      *flowcontrol.Control
@@ -75,6 +77,7 @@ type api struct {
 func newAPI(s *Server) (_ *api, err error) {
 	a := &api{
 		table:      s.table,
+		followed:   follow.New(s.table),
 		health:     s.health,
 		flags:      s.options.Flags,
 		log:        s.log,
@@ -259,6 +262,7 @@ func (a *api) start(ctx context.Context) error {
 	a.authentication.remote.issuers.Start()
 	a.custom.Start(wait.ContextForChannel(a.loopsEnd), &a.loops)
 	a.hooks.pass(definitionHooks...)
+	a.loops.Go(func() { a.followed.Run(wait.ContextForChannel(a.loopsEnd)) })
 	a.others.Start(wait.ContextForChannel(a.loopsEnd), &a.loops)
 	a.hooks.pass(aggregatorHooks...)
 	a.informers.Start(a.loopsEnd)

@@ -136,7 +136,7 @@ func (c *components) controllers(options *controllers.Options) (clientComponent,
 	if own.SecretToken == nil {
 		own.SecretToken = c.s.api.authentication.keys.SignSecret
 	}
-	own.Objects = c.s.api.custom
+	own.Objects = c.s.api.followed
 	own.ServiceRanges = nil
 	for _, r := range c.s.options.ServiceClusterIPRanges {
 		prefix, err := netip.ParsePrefix(r.String())

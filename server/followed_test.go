@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -65,6 +66,39 @@ func (s *told) until(t *testing.T, what string, is func() bool) {
 	}
 }
 
+// TestBuiltInResourcesAreFollowed as custom ones are.
+func TestBuiltInResourcesAreFollowed(t *testing.T) {
+	s := start(t, Options{DataDir: t.TempDir()})
+	in := clientOf(t, s).CoreV1().ConfigMaps("default")
+	first, err := in.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "first", Labels: map[string]string{"a": "b"}}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := &told{}
+	stop, ok := s.api.followed.Follow(gvr("", "v1", "configmaps"), all)
+	if !ok || all.live[first.UID] == nil {
+		t.Fatalf("%t, known: %v", ok, all.live)
+	}
+	defer stop()
+	second, err := in.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+		Name: "second", Finalizers: []string{"example.com/hold"},
+		OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "first", UID: first.UID}},
+	}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all.until(t, "the second", func() bool { return all.live[second.UID] != nil })
+	got := all.live[second.UID]
+	if got.Name != "second" || got.Namespace != "default" || got.ResourceVersion != second.ResourceVersion ||
+		!slices.Equal(got.Finalizers, second.Finalizers) || len(got.OwnerReferences) != 1 || got.OwnerReferences[0].UID != first.UID {
+		t.Errorf("told %+v", got)
+	}
+	if err := in.Delete(t.Context(), "first", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	all.until(t, "the end of the first", func() bool { return slices.Equal(all.gone, []string{"first"}) })
+}
+
 // TestCustomResourcesAreFollowed: the garbage collector is told of the metadata of
 // custom resources as a watch of the API tells of it.
 func TestCustomResourcesAreFollowed(t *testing.T) {
@@ -87,10 +121,10 @@ metadata: {name: first}
 spec: {color: red, anything: {metadata: {uid: other}, Metadata: {uid: another}}}
 `)
 	all := &told{}
-	if _, ok := s.api.custom.Follow(gvr("", "v1", "configmaps"), all); ok {
-		t.Error("a built-in resource is followed")
+	if _, ok := s.api.followed.Follow(gvr("", "v1", "gadgets"), all); ok {
+		t.Error("an unknown resource is followed")
 	}
-	stop, ok := s.api.custom.Follow(gvr("example.com", "v1", "widgets"), all)
+	stop, ok := s.api.followed.Follow(gvr("example.com", "v1", "widgets"), all)
 	if !ok || len(all.live) != 1 || all.live[first] == nil {
 		t.Fatalf("%t, known: %v", ok, all.live)
 	}

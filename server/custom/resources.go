@@ -41,7 +41,6 @@ type Resources struct {
 	store       *storage.Store
 	maker       rowMaker
 	controller  *controller
-	followers   *storage.Followers // of instances
 	log         *slog.Logger
 
 	mu      sync.Mutex
@@ -64,7 +63,6 @@ func New(c Config) (*Resources, error) {
 		table: c.Table, store: c.Store, log: c.Logger,
 		definitions: c.Objects.Store(apiextensions.Resource("customresourcedefinitions")),
 		maker:       newRowMaker(c.Store, converters),
-		followers:   storage.NewFollowers(),
 		known:       map[string]*definition{},
 		applied:     map[string]int64{},
 		changed:     make(chan struct{}),
@@ -81,7 +79,6 @@ func (r *Resources) Start(ctx context.Context, loops *sync.WaitGroup) {
 	}
 	follower := r.definitions.Collection().Follow(r)
 	loops.Go(func() { follower.Run(ctx) })
-	loops.Go(func() { r.followers.Run(ctx) })
 	r.controller.start(ctx, loops)
 }
 
