@@ -200,7 +200,7 @@ func (x *controller) act(ctx context.Context, l *look) error {
 		c = l.roll()
 	}
 	ref := metav1.NewControllerRef(l.ds, daemonSetKind)
-	_, err := owned.SlowStart(min(burst, len(c.create)), func(i int) error {
+	_, err := owned.SlowStart(1, min(burst, len(c.create)), func(i int) error {
 		return x.pods.Create(ctx, l.ds, pod.New(templateFor(l.ds, l.hash, c.create[i]), l.ds.Name, ref))
 	})
 	return errors.Join(err, owned.Together(min(burst, len(c.remove)), func(i int) error { return x.pods.Delete(ctx, l.ds, c.remove[i]) }))

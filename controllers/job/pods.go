@@ -25,7 +25,7 @@ const (
 // create makes the pods of a plan, and notes how many run then.
 func (x *controller) create(ctx context.Context, l *look, p plan) error {
 	var made atomic.Int32
-	_, err := owned.SlowStart(p.create, func(i int) error {
+	_, err := owned.SlowStart(1, p.create, func(i int) error {
 		index := noIndex
 		if len(p.next) > 0 {
 			index = p.next[i]

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+
+	"k8s.io/client-go/tools/cache"
 )
 
 // parallel is how many writes of one owner are under way at a time: enough to fill
@@ -11,12 +13,12 @@ import (
 // that a server takes at the same time.
 const parallel = 100
 
-// SlowStart calls work for 0 to count-1, in batches that double from one while
+// SlowStart calls work for 0 to count-1, in batches that double from first while
 // all of a batch succeed, so that what fails for all fails for few. A batch runs
 // at the same time. It returns how many calls it made and the errors of the batch
 // that ended it.
-func SlowStart(count int, work func(i int) error) (called int, err error) {
-	for size := min(1, count); size > 0; size = min(2*size, count-called) {
+func SlowStart(first, count int, work func(i int) error) (called int, err error) {
+	for size := min(first, count); size > 0; size = min(2*size, count-called) {
 		if err = Together(size, func(i int) error { return work(called + i) }); err != nil {
 			return called + size, err
 		}
@@ -58,4 +60,40 @@ func distinct(errs []error) error {
 		return kept[0]
 	}
 	return errors.Join(kept...)
+}
+
+// A Pace remembers of owners that have more to create than one sync may how many
+// creates of the last sync came through: the next need not start slowly again.
+type Pace struct {
+	mu   sync.Mutex
+	last map[cache.ObjectName]int
+}
+
+// First is the size of an owner's first batch.
+func (p *Pace) First(owner cache.ObjectName) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(1, p.last[owner])
+}
+
+// Note is told after each sync what was called, whether it failed, and whether
+// there is more to create.
+func (p *Pace) Note(owner cache.ObjectName, called int, err error, more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil || !more {
+		delete(p.last, owner)
+		return
+	}
+	if p.last == nil {
+		p.last = map[cache.ObjectName]int{}
+	}
+	p.last[owner] = called
+}
+
+// Forget is for an owner that is gone.
+func (p *Pace) Forget(owner cache.ObjectName) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.last, owner)
 }

@@ -26,6 +26,7 @@ type engine struct {
 	kind     kind
 	clock    clock.PassiveClock
 	pods     *pod.Control
+	pace     owned.Pace
 	lister   corelisters.PodLister
 	informer cache.SharedIndexInformer // of the sets
 	queue    *reconcile.Queue[cache.ObjectName]
@@ -74,6 +75,7 @@ func (e *engine) sync(ctx context.Context, key cache.ObjectName) error {
 	s, err := e.kind.get(key.Namespace, key.Name)
 	if apierrors.IsNotFound(err) {
 		e.pods.Tracker.Forget(key)
+		e.pace.Forget(key)
 		return nil
 	}
 	if err != nil {
@@ -135,7 +137,9 @@ func (e *engine) scale(ctx context.Context, s *set, active []*corev1.Pod) error 
 		if err != nil {
 			return err
 		}
-		_, err = owned.SlowStart(count, func(int) error { return copies.Create(ctx) })
+		key := cache.MetaObjectToName(s)
+		called, err := owned.SlowStart(e.pace.First(key), count, func(int) error { return copies.Create(ctx) })
+		e.pace.Note(key, called, err, count == burst)
 		return err
 	}
 	now := e.clock.Now()

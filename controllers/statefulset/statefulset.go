@@ -158,7 +158,7 @@ func (w *work) advance(ctx context.Context) error {
 				return err
 			}
 		}
-	} else if _, err := owned.SlowStart(len(steps), do); err != nil {
+	} else if _, err := owned.SlowStart(1, len(steps), do); err != nil {
 		return err
 	}
 	if !w.filled(steps) {
