@@ -14,7 +14,7 @@ POSTGRES = $(shell command -v postgres || ls /usr/lib/postgresql/*/bin/postgres 
 # What runs with the race detector, too: concurrent cores that don't import
 # k8s.io/kubernetes, which takes the detector's build too long.
 RACE = ./storage/... ./auth ./auth/configuration ./auth/impersonation ./auth/oidc ./auth/pki ./auth/rbac \
-	./auth/serviceaccount ./auth/webhook ./server/encryption ./server/component \
+	./auth/serviceaccount ./auth/webhook ./server/encryption ./server/component ./server/component/reader ./controllers/owned \
 	./scheduler ./scheduler/device ./scheduler/extender ./scheduler/placement ./scheduler/queue ./scheduler/record ./scheduler/volume
 
 .PHONY: help

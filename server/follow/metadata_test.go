@@ -22,7 +22,7 @@ func pod() *corev1.Pod {
 				{APIVersion: "v1", Kind: "ConfigMap", Name: "cm", UID: "c"},
 			},
 			Finalizers:    []string{"example.com/a", "example.com/b"},
-			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m", Operation: "Update", Time: &now, FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:a":{}}`)}}},
+			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m", Operation: "Update", Time: &now, FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:a":{}}`)}},
 		},
 		Spec: corev1.PodSpec{NodeName: "n", Containers: []corev1.Container{{Name: "c"}}},
 	}
