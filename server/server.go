@@ -215,9 +215,6 @@ func (s *Server) Stop(ctx context.Context) error {
 		if s.api != nil {
 			errs = append(errs, s.api.stop(ctx))
 		}
-		if s.api != nil {
-			close(s.api.watchesEnd)
-		}
 		errs = append(errs, s.drain(ctx))
 		if s.auditing {
 			s.audit.Stop()
@@ -240,7 +237,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	return s.stopErr
 }
 
-// drain waits for the requests under way and closes the listener.
+// drain closes the listener, ends watches and waits for the requests under way.
 func (s *Server) drain(ctx context.Context) error {
 	if s.http == nil {
 		if s.listener != nil {

@@ -91,6 +91,10 @@ func (s *Server) serve() {
 		},
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	// Watches end once the port is closed: who comes back is refused at once and tries
+	// again. A connection that nobody takes any more would be reset, after which
+	// client-go lists everything anew.
+	s.http.RegisterOnShutdown(func() { close(s.api.watchesEnd) })
 	go func() {
 		err := s.http.Serve(tls.NewListener(s.listener, s.tls.ServerTLS()))
 		if !errors.Is(err, http.ErrServerClosed) {

@@ -3,12 +3,14 @@ package server
 import (
 	"context"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
 // TestStopIsNotNoticed: while a load balancer learns that a server stops, the
@@ -54,6 +56,33 @@ func TestStopIsNotNoticed(t *testing.T) {
 	}
 	if lasted := time.Since(began); events != 2 || lasted < delay/2 {
 		t.Errorf("the watch had %d events and ended after %v", events, lasted)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWatchesEndAfterThePort: whose watch ends as the server stops is refused when it
+// comes back, and doesn't wait for a server that is gone.
+func TestWatchesEndAfterThePort(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{DataDir: t.TempDir()})
+	config := adminConfig(t, s)
+	watcher, err := clientFor(t, config).CoreV1().ConfigMaps("default").Watch(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watcher.Stop()
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Stop(context.WithoutCancel(t.Context())) }()
+	for range watcher.ResultChan() {
+	}
+	connection, err := net.Dial("tcp", strings.TrimPrefix(config.Host, "https://"))
+	if err == nil {
+		connection.Close()
+	}
+	if !utilnet.IsConnectionRefused(err) {
+		t.Errorf("who comes back gets %v", err)
 	}
 	if err := <-stopped; err != nil {
 		t.Error(err)
