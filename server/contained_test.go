@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
@@ -144,7 +145,14 @@ func TestExternalAPIServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	untilService(t, client, "v1.external.example", "Passed")
-	body, err := e.typed.CoreV1().RESTClient().Get().AbsPath("/apis/external.example/v1/things/x").DoRaw(t.Context())
+	get := func() ([]byte, error) {
+		return e.typed.CoreV1().RESTClient().Get().AbsPath("/apis/external.example/v1/things/x").DoRaw(t.Context())
+	}
+	body, err := get()
+	// What is proxied follows the status that was just read.
+	for deadline := time.Now().Add(5 * time.Second); apierrors.IsServiceUnavailable(err) && time.Now().Before(deadline); body, err = get() {
+		time.Sleep(10 * time.Millisecond)
+	}
 	if err != nil || !strings.Contains(string(body), `"Thing"`) {
 		t.Errorf("%s, %v", body, err)
 	}
