@@ -9,7 +9,6 @@ package job
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -44,7 +43,9 @@ type controller struct {
 	pods    *pod.Control
 	queue   *reconcile.Queue[cache.ObjectName]
 	orphans *reconcile.Queue[cache.ObjectName] // pods whose finalizer nobody needs
-	backoff backoff
+	// backoff has the failures of Jobs. It is lost when the controller restarts; a
+	// Job then waits less.
+	backoff owned.Notes[failures]
 }
 
 // Setup is the job-controller.
@@ -119,7 +120,7 @@ func (x *controller) sync(ctx context.Context, key cache.ObjectName) error {
 	cached, err := x.lister.Jobs(key.Namespace).Get(key.Name)
 	if apierrors.IsNotFound(err) {
 		x.pods.Tracker.Forget(key)
-		x.backoff.drop(key)
+		x.backoff.Drop(key)
 		return nil
 	}
 	if err != nil {
@@ -129,7 +130,7 @@ func (x *controller) sync(ctx context.Context, key cache.ObjectName) error {
 		return nil
 	}
 	if ended(cached) {
-		x.backoff.drop(key)
+		x.backoff.Drop(key)
 		return nil
 	}
 	if !x.pods.Tracker.Fresh(key) {
@@ -160,7 +161,7 @@ func (x *controller) work(ctx context.Context, job *batchv1.Job) (did string, er
 		start := metav1.NewTime(now)
 		job.Status.StartTime = &start
 	}
-	l := newLook(job, pods, x.backoff.get(cache.MetaObjectToName(job)), now)
+	l := newLook(job, pods, x.backoff.Get(cache.MetaObjectToName(job)), now)
 	did, failure := x.act(ctx, l)
 	job.Status.Active, job.Status.Ready, job.Status.Terminating = l.running, &l.ready, &l.terminating
 	if err := x.track(ctx, l, before); err != nil {
@@ -292,32 +293,4 @@ func (x *controller) syncOrphan(ctx context.Context, key cache.ObjectName) error
 		}
 	}
 	return nil
-}
-
-// backoff has the failures of Jobs. It is lost when the controller restarts; a
-// Job then waits less.
-type backoff struct {
-	mu   sync.Mutex
-	jobs map[cache.ObjectName]failures
-}
-
-func (b *backoff) get(job cache.ObjectName) failures {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.jobs[job]
-}
-
-func (b *backoff) put(job cache.ObjectName, f failures) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.jobs == nil {
-		b.jobs = map[cache.ObjectName]failures{}
-	}
-	b.jobs[job] = f
-}
-
-func (b *backoff) drop(job cache.ObjectName) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.jobs, job)
 }

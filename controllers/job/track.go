@@ -45,7 +45,7 @@ func (x *controller) track(ctx context.Context, l *look, before *batchv1.JobStat
 		}
 		observePods(job, before)
 		observePolicy(l.judged)
-		x.backoff.put(cache.MetaObjectToName(job), l.failures)
+		x.backoff.Put(cache.MetaObjectToName(job), l.failures)
 	}
 	written := job.Status.DeepCopy()
 	err := owned.Together(len(done), func(i int) error {

@@ -64,36 +64,20 @@ func distinct(errs []error) error {
 
 // A Pace remembers of owners that have more to create than one sync may how many
 // creates of the last sync came through: the next need not start slowly again.
-type Pace struct {
-	mu   sync.Mutex
-	last map[cache.ObjectName]int
-}
+type Pace struct{ last Notes[int] }
 
 // First is the size of an owner's first batch.
-func (p *Pace) First(owner cache.ObjectName) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return max(1, p.last[owner])
-}
+func (p *Pace) First(owner cache.ObjectName) int { return max(1, p.last.Get(owner)) }
 
 // Note is told after each sync what was called, whether it failed, and whether
 // there is more to create.
 func (p *Pace) Note(owner cache.ObjectName, called int, err error, more bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if err != nil || !more {
-		delete(p.last, owner)
+		p.last.Drop(owner)
 		return
 	}
-	if p.last == nil {
-		p.last = map[cache.ObjectName]int{}
-	}
-	p.last[owner] = called
+	p.last.Put(owner, called)
 }
 
-// Forget is for an owner that is gone.
-func (p *Pace) Forget(owner cache.ObjectName) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.last, owner)
-}
+// Forget is for an owner that is gone, or needs no more.
+func (p *Pace) Forget(owner cache.ObjectName) { p.last.Drop(owner) }

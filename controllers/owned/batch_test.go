@@ -69,7 +69,7 @@ func TestPace(t *testing.T) {
 	expect(a, 1)
 	p.Note(b, 500, nil, true)
 	p.Forget(b)
-	if len(p.last) != 0 {
-		t.Errorf("remembers %v", p.last)
+	if len(p.last.of) != 0 {
+		t.Errorf("remembers %v", p.last.of)
 	}
 }

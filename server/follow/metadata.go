@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/json"
 
+	"github.com/howdah/howdah/server/objects"
 	"github.com/howdah/howdah/storage"
 )
 
@@ -39,15 +40,10 @@ const followed = 1<<1 /* name */ | 1<<3 /* namespace */ | 1<<5 /* uid */ |
 
 var errBroken = errors.New("the bytes of an object are not valid protobuf")
 
-// fromProtobuf reads the metadata of any object: its first field.
+// fromProtobuf reads the metadata of any object.
 func fromProtobuf(object []byte) (*metav1.ObjectMeta, error) {
-	const objectMeta = 1
-	number, kind, n := protowire.ConsumeTag(object)
-	if n < 0 || number != objectMeta || kind != protowire.BytesType {
-		return nil, errBroken
-	}
-	whole, n := protowire.ConsumeBytes(object[n:])
-	if n < 0 {
+	whole, err := objects.MetadataOf(object)
+	if err != nil || whole == nil {
 		return nil, errBroken
 	}
 	var room [256]byte

@@ -2,13 +2,10 @@ package read
 
 import (
 	"encoding/json"
-	"errors"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/howdah/howdah/server/objects"
 	"github.com/howdah/howdah/storage"
@@ -107,27 +104,8 @@ func (e *endpoint) metadata(o *storage.Object) ([]byte, error) {
 	if o.Err != nil {
 		return nil, objects.ReadError(o)
 	}
-	const objectMeta = 1
-	for b := o.Body(); len(b) > 0; {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return nil, errBroken
-		}
-		if b = b[n:]; number == objectMeta && kind == protowire.BytesType {
-			if value, n := protowire.ConsumeBytes(b); n >= 0 {
-				return value, nil
-			}
-			return nil, errBroken
-		}
-		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
-			return nil, errBroken
-		}
-		b = b[n:]
-	}
-	return nil, nil
+	return objects.MetadataOf(o.Body())
 }
-
-var errBroken = apierrors.NewInternalError(errors.New("the stored bytes of an object are not valid protobuf"))
 
 // appendMetadata appends the object's metadata in JSON.
 func (e *endpoint) appendMetadata(dst []byte, o *storage.Object) ([]byte, error) {

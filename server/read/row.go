@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/howdah/howdah/server/encode"
-	"github.com/howdah/howdah/server/encode/protojson"
+	"github.com/howdah/howdah/server/transcode"
 	"github.com/howdah/howdah/storage"
 )
 
@@ -132,7 +132,7 @@ func appendCells(dst []byte, cells []any) ([]byte, error) {
 		}
 		switch cell := cell.(type) {
 		case string:
-			dst = protojson.AppendText(dst, []byte(cell))
+			dst = transcode.AppendString(dst, []byte(cell))
 		case int64:
 			dst = strconv.AppendInt(dst, cell, 10)
 		default:

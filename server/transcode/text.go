@@ -13,10 +13,8 @@ var plain = func() (table [256]bool) {
 // AppendString writes a string as encoding/json does, safe for HTML.
 func AppendString(out, s []byte) []byte {
 	out = append(out, '"')
-	for i, c := range s {
-		if !plain[c] {
-			return appendEscaped(append(out, s[:i]...), s[i:])
-		}
+	if !harmless(s) {
+		return appendEscaped(out, s)
 	}
 	out = append(out, s...)
 	return append(out, '"')

@@ -69,23 +69,21 @@ func (e *endpoint) decodeCreated(ctx context.Context, contentType string, d deco
 // trackCreated is track for a new object, made by a body of which something may be
 // known.
 func (e *endpoint) trackCreated(empty, object runtime.Object, manager string, known *replica) runtime.Object {
-	if known == nil {
+	accessor, err := meta.Accessor(object)
+	if known == nil || err != nil || accessor.GetManagedFields() != nil {
 		return e.track(empty, object, manager)
 	}
-	if accessor, err := meta.Accessor(object); err == nil && accessor.GetManagedFields() == nil {
-		if owned := known.owned.Load(); owned != nil && owned.Manager == manager {
-			entry := *owned.DeepCopy()
-			entry.Time = &metav1.Time{Time: time.Now().UTC()}
-			accessor.SetManagedFields([]metav1.ManagedFieldsEntry{entry})
-			return object
-		}
-		object = e.track(empty, object, manager)
-		if accessor, err := meta.Accessor(object); err == nil {
-			if all := accessor.GetManagedFields(); len(all) == 1 {
-				known.owned.Store(all[0].DeepCopy())
-			}
-		}
+	if owned := known.owned.Load(); owned != nil && owned.Manager == manager {
+		entry := *owned.DeepCopy()
+		entry.Time = &metav1.Time{Time: time.Now().UTC()}
+		accessor.SetManagedFields([]metav1.ManagedFieldsEntry{entry})
 		return object
 	}
-	return e.track(empty, object, manager)
+	object = e.track(empty, object, manager)
+	if accessor, err := meta.Accessor(object); err == nil {
+		if all := accessor.GetManagedFields(); len(all) == 1 {
+			known.owned.Store(all[0].DeepCopy())
+		}
+	}
+	return object
 }

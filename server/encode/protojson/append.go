@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/howdah/howdah/server/transcode"
 )
 
 // ErrUnsure is the answer to a message whose JSON has to be made the long way.
@@ -253,7 +255,7 @@ func (w *writer) mapping(f *field, s slot, depth int) error {
 			w.out = append(w.out, ',')
 		}
 		last = key
-		w.out = append(AppendText(w.out, key), ':')
+		w.out = append(transcode.AppendString(w.out, key), ':')
 		if err := w.value(f.element, value, depth); err != nil {
 			return err
 		}
@@ -296,7 +298,7 @@ func (w *writer) mapEntry(element *field, entry slot) (key []byte, value slot, e
 func (w *writer) value(f *field, s slot, depth int) error {
 	switch f.kind {
 	case kindString:
-		w.out = AppendText(w.out, w.bytes(s))
+		w.out = transcode.AppendString(w.out, w.bytes(s))
 	case kindBool:
 		w.out = strconv.AppendBool(w.out, s.integer != 0)
 	case kindInt32:
@@ -430,5 +432,5 @@ func plain(object []byte) bool {
 	if len(object) < 2 || object[0] != '{' || object[len(object)-1] != '}' {
 		return false
 	}
-	return compact(object)
+	return transcode.Compact(object)
 }

@@ -1,4 +1,4 @@
-package protojson
+package transcode
 
 import (
 	"bytes"
@@ -32,14 +32,14 @@ func checkText(t *testing.T, s []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := AppendText([]byte("x"), s); string(got) != "x"+string(want) {
+	if got := AppendString([]byte("x"), s); string(got) != "x"+string(want) {
 		t.Fatalf("%q: %s, want x%s", s, got, want)
 	}
 	document, err := json.Marshal(map[string]string{"k": string(s)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !compact(document) {
+	if !Compact(document) {
 		return
 	}
 	if again, err := json.Marshal(json.RawMessage(document)); err != nil || !bytes.Equal(again, document) {

@@ -1,35 +1,6 @@
-package protojson
+package transcode
 
-import (
-	"encoding/binary"
-	"encoding/json"
-)
-
-// AppendText appends a string as encoding/json writes it.
-func AppendText(dst, s []byte) []byte {
-	if harmless(s) {
-		dst = append(dst, '"')
-		dst = append(dst, s...)
-		return append(dst, '"')
-	}
-	start := len(dst)
-	dst = append(dst, '"')
-	for _, c := range s {
-		switch {
-		case c < ' ' || c > '~':
-			quoted, _ := json.Marshal(string(s)) // of a string it never fails
-			return append(dst[:start], quoted...)
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c == '&' || c == '<' || c == '>':
-			const digits = "0123456789abcdef"
-			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&0xf])
-		default:
-			dst = append(dst, c)
-		}
-	}
-	return append(dst, '"')
-}
+import "encoding/binary"
 
 // harmless says whether all characters stand for themselves in a JSON string:
 // they are printable ASCII and none of "&<>\. Most of what the API encodes is
@@ -50,9 +21,9 @@ func harmless(s []byte) bool {
 	return true
 }
 
-// compact says whether JSON is as encoding/json would write it again: without
+// Compact says whether JSON is as encoding/json would write it again: without
 // blanks between its parts, and without characters that it escapes.
-func compact(s []byte) bool {
+func Compact(s []byte) bool {
 	for ; len(s) >= 8; s = s[8:] {
 		w := binary.LittleEndian.Uint64(s)
 		if below(w, ' '+1)|beyond(w)|equal(w, '&')|equal(w|2*ones, '>') != 0 {
