@@ -66,6 +66,7 @@ type field struct {
 	open  []byte // "f:name":{
 	entry *value.FieldCacheEntry
 	node  *node
+	zero  zero
 }
 
 // A key is one of the fields that tell list elements apart, in name order.
@@ -170,7 +171,7 @@ func (b *builder) structure(n *node, atom schema.Atom) {
 	}
 	n.form = structure
 	for _, entry := range n.entry.OrderedFields() {
-		f := field{name: entry.JsonName, open: []byte(`"f:` + entry.JsonName + `":{`), entry: entry, node: &node{}}
+		f := field{name: entry.JsonName, open: []byte(`"f:` + entry.JsonName + `":{`), entry: entry, node: &node{}, zero: zeroOf(n.typ, entry)}
 		declared, ok := atom.Map.FindField(entry.JsonName)
 		fieldType := fieldType(n.typ, entry)
 		if ok && fieldType != nil && plain(entry.JsonName) {

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
@@ -105,19 +106,25 @@ func (n *node) empty(v reflect.Value) bool {
 	if n.form != structure {
 		return v.Len() == 0
 	}
+	at := address(v)
 	for i := range n.fields {
-		if present(n.fields[i].entry, v).IsValid() {
+		if n.fields[i].present(v, at).IsValid() {
 			return false
 		}
 	}
 	return true
 }
 
-// present is the field's value; invalid when JSON would leave it out.
-func present(entry *value.FieldCacheEntry, v reflect.Value) reflect.Value {
-	if !v.IsValid() {
-		return v
+// present is the value of the field in a struct, which is at that address if it has
+// one; invalid when JSON would leave it out.
+func (f *field) present(v reflect.Value, at unsafe.Pointer) reflect.Value {
+	if !v.IsValid() || f.zero.of(at) {
+		return reflect.Value{}
 	}
+	return present(f.entry, v)
+}
+
+func present(entry *value.FieldCacheEntry, v reflect.Value) reflect.Value {
 	f := entry.GetFrom(v)
 	if entry.CanOmit(f) {
 		return reflect.Value{}
@@ -126,9 +133,10 @@ func present(entry *value.FieldCacheEntry, v reflect.Value) reflect.Value {
 }
 
 func (w *walk) structure(n *node, s *skip, old, now reflect.Value) {
+	oldAt, nowAt := address(old), address(now)
 	for i := range n.fields {
 		f := &n.fields[i]
-		before, after := present(f.entry, old), present(f.entry, now)
+		before, after := f.present(old, oldAt), f.present(now, nowAt)
 		if !before.IsValid() && !after.IsValid() {
 			continue
 		}
