@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -82,6 +83,54 @@ func TestHeldUp(t *testing.T) {
 	}
 	if who := holder(t, leases); who != "other" {
 		t.Errorf("in the end the leader is %q", who)
+	}
+}
+
+// TestClocksJump has the leader's clock jump by an hour, there and back, while it
+// renews its lease: nobody leads beside it, and who comes after it waits for as long
+// as it has been silent, whatever time it wrote last.
+func TestClocksJump(t *testing.T) {
+	for _, jump := range []time.Duration{-time.Hour, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			leases := fake.NewClientset()
+			other, seconds := "other", int32(15)
+			renew := func(at time.Time) {
+				lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "work"}, Spec: coordinationv1.LeaseSpec{
+					HolderIdentity: &other, LeaseDurationSeconds: &seconds, RenewTime: &metav1.MicroTime{Time: at},
+				}}
+				if err := leases.Tracker().Update(coordinationv1.SchemeGroupVersion.WithResource("leases"), lease, "kube-system"); err != nil {
+					t.Error(err)
+				}
+			}
+			if _, err := leases.CoordinationV1().Leases("kube-system").Create(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "work"}}, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			renew(time.Now())
+			ctx, cancel := context.WithCancel(t.Context())
+			leads, ended := make(chan time.Time, 1), make(chan error, 1)
+			go func() {
+				ended <- Lead(ctx, leases, Election{Namespace: "kube-system", Name: "work", Identity: "me"}, slog.New(slog.DiscardHandler), func(work context.Context) error {
+					leads <- time.Now()
+					<-work.Done()
+					return nil
+				})
+			}()
+			for i := range 30 {
+				time.Sleep(2 * time.Second)
+				renew(time.Now().Add(time.Duration(i%2) * jump))
+			}
+			if len(leads) > 0 {
+				t.Error("two lead")
+			}
+			last := time.Now()
+			if silence := (<-leads).Sub(last); silence < 15*time.Second || silence > 25*time.Second {
+				t.Errorf("the next one leads %v after the last renewal", silence)
+			}
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
