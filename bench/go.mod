@@ -3,6 +3,7 @@ module github.com/howdah/howdah/bench
 go 1.26.0
 
 require (
+	github.com/google/pprof v0.0.0-20260604005048-7023385849c0
 	k8s.io/api v0.37.2
 	k8s.io/apimachinery v0.37.2
 	k8s.io/client-go v0.37.2

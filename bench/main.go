@@ -102,6 +102,7 @@ func run() error {
 	endpoint := flag.String("datastore-endpoint", "", "with -howdah: this database instead of a throwaway one; \"sqlite\": the embedded one")
 	flags := flag.String("howdah-flags", "", "with -howdah: further flags of the server, with spaces")
 	secured := flag.Bool("secured", false, "with -howdah: start it twice, without and with everything of docs/security.md, to see what that costs")
+	profiled := flag.String("profile", "", "with -howdah: write the server's CPU profile of all scenarios to this file (with -secured, the secured one's)")
 	asJSON := flag.Bool("json", false, "print one JSON line a figure instead of the table")
 	flag.Func("peer", "NAME=KUBECONFIG[,PID...] of a running server to measure, too; may be repeated", func(value string) error {
 		peer, err := parsePeer(value)
@@ -129,6 +130,7 @@ func run() error {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	systems := peers
+	var own *system
 	switch {
 	case *binary != "" && *secured && *endpoint != "" && *endpoint != "sqlite":
 		return fmt.Errorf("-secured needs two databases: leave -datastore-endpoint out, or say sqlite")
@@ -138,23 +140,34 @@ func run() error {
 			return err
 		}
 		defer stop()
-		systems = append([]*system{off, on}, peers...)
+		own, systems = on, append([]*system{off, on}, peers...)
 	case *binary != "":
-		own, stop, err := startHowdah(ctx, *binary, *endpoint, strings.Fields(*flags))
+		started, stop, err := startHowdah(ctx, *binary, *endpoint, strings.Fields(*flags))
 		if err != nil {
 			return err
 		}
 		defer stop()
+		own = started
 		systems = append([]*system{own}, peers...)
 	}
 	if len(systems) == 0 {
 		return fmt.Errorf("nothing to measure: give -howdah or -peer")
+	}
+	if *profiled != "" && own == nil {
+		return fmt.Errorf("-profile needs -howdah")
 	}
 	if len(schedulers) > 0 {
 		systems = withSchedulers(systems, schedulers)
 	}
 	wanted := strings.FieldsFunc(*only, func(r rune) bool { return r == ',' })
 	var results []result
+	var profiling *profiler
+	if *profiled != "" {
+		var err error
+		if profiling, err = startProfiler(ctx, own); err != nil {
+			return err
+		}
+	}
 	for _, scenario := range scenarios {
 		if named := slices.Contains(wanted, scenario.name); !named && (scenario.alone || len(wanted) > 0) {
 			continue
@@ -180,6 +193,9 @@ func run() error {
 	}
 	if !*asJSON {
 		printTable(systems, results)
+	}
+	if profiling != nil {
+		return profiling.write(*profiled)
 	}
 	return nil
 }
