@@ -96,7 +96,7 @@ func New(o Options) (*Scheduler, error) {
 		}
 		placer, err := placement.New(placement.Options{
 			Config: p.Placement, Cluster: s.cluster, Plugins: append(volumes.Plugins(p.Volumes), s.devices.Plugin(p.Name, p.Devices)), Version: o.Version, Workloads: workloads,
-			Nominations: s.nominations, Devices: s.devices.Stands, Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+			Nominations: s.nominations, Devices: s.devices, Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 			Ended: func(point, status string) { s.ended(p.Name, point, status) },
 		})
 		if err != nil {

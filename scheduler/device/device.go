@@ -68,6 +68,7 @@ type Devices struct {
 	special map[types.UID]map[string]*resourceapi.ResourceClaim // those for pods' extended resources, by pod
 	flights map[types.UID]*resourceapi.ResourceClaim            // claims with the devices that are on their way to them
 	ledger  ledger
+	suited  map[suit][]bool // by device of the slice
 }
 
 // New knows of no claims and classes; [Devices.ClaimChanged] and
@@ -79,7 +80,7 @@ func New(o Options) *Devices {
 	return &Devices{
 		Options: o, compiled: cel.NewCache(keptSelectors, cel.Features{EnableConsumableCapacity: true}),
 		extended: extendedresourcecache.NewExtendedResourceCache(klog.Background()), classes: classes{o.Classes},
-		claims: map[string]*resourceapi.ResourceClaim{}, special: map[types.UID]map[string]*resourceapi.ResourceClaim{}, flights: map[types.UID]*resourceapi.ResourceClaim{}, ledger: newLedger(),
+		claims: map[string]*resourceapi.ResourceClaim{}, special: map[types.UID]map[string]*resourceapi.ResourceClaim{}, flights: map[types.UID]*resourceapi.ResourceClaim{}, ledger: newLedger(), suited: map[suit][]bool{},
 	}
 }
 

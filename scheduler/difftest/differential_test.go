@@ -68,7 +68,7 @@ func TestPlacement(t *testing.T) {
 		ours, err := placement.New(placement.Options{
 			Config: profiles[0].Placement, Cluster: cluster, Version: release, Workloads: workload.New(factory),
 			Plugins: append(volume.New(factory, nil).Plugins(volume.DefaultArgs()), devices.Plugin(corev1.DefaultSchedulerName, device.DefaultArgs())),
-			Devices: devices.Stands, Nominations: nominated, Random: rand.New(rand.NewPCG(seed, 2)),
+			Devices: devices, Nominations: nominated, Random: rand.New(rand.NewPCG(seed, 2)),
 		})
 		if err != nil {
 			t.Fatal(err)

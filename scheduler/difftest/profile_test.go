@@ -85,6 +85,11 @@ func (g *generator) strategy() *schedulerconfig.ScoringStrategy {
 		Type:      pick(g, schedulerconfig.LeastAllocated, schedulerconfig.MostAllocated, schedulerconfig.RequestedToCapacityRatio),
 		Resources: g.resources(),
 	}
+	if g.chance(50) {
+		// Not for NodeResourcesBalancedAllocation, in which kube-scheduler v1.37.2
+		// crashes when devices stand for a resource.
+		s.Resources = append(s.Resources, schedulerconfig.ResourceSpec{Name: "example.com/gpu", Weight: int64(1 + g.IntN(5))})
+	}
 	if s.Type == schedulerconfig.RequestedToCapacityRatio {
 		s.RequestedToCapacityRatio = &schedulerconfig.RequestedToCapacityRatioParam{}
 		for utilization := int32(g.IntN(30)); utilization <= 100; utilization += int32(1 + g.IntN(60)) {

@@ -191,7 +191,7 @@ func (p *Placer) nowFits(pod *state.Pod, oldNode, newNode *corev1.Node) bool {
 		more = more || r[0] > 0 && r[2] > r[1]
 	}
 	for name, amount := range request.Scalar {
-		devices := p.profile.devices != nil && p.profile.devices(name)
+		devices := p.profile.stands(name)
 		if p.profile.ignores(name) || devices {
 			more = more || devices
 			continue

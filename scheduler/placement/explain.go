@@ -31,7 +31,11 @@ func (p *Placer) Explain(pod *state.Pod) ([]Verdict, *Status) {
 		}
 	}
 	if len(feasible) > 0 {
-		for i, score := range d.score(nodes, feasible) {
+		scores, status := d.score(nodes, feasible)
+		if status != nil {
+			return nil, status
+		}
+		for i, score := range scores {
 			verdicts[feasible[i]].Score = score
 		}
 	}

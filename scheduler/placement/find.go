@@ -134,8 +134,11 @@ func (p *Placer) feasible(pod *state.Pod) (_ *decision, feasible []int32, scores
 	case len(feasible) == 1:
 		return d, feasible, []int64{0}, evaluated, nil
 	}
-	scores = d.score(nodes, feasible)
+	scores, status = d.score(nodes, feasible)
 	p.ended("Score", status.Code())
+	if status != nil {
+		return nil, nil, nil, 0, refuse(status)
+	}
 	return d, feasible, scores, evaluated, nil
 }
 
@@ -147,7 +150,8 @@ const NoNodes = "no nodes available to schedule pods"
 func (d *decision) filter(nodes []*state.Node) ([]int32, int, *Status) {
 	nominations := d.nominations != nil && d.nominations.Any()
 	wanted := d.wanted(len(nodes))
-	feasible := make([]int32, 0, wanted)
+	feasible := slices.Grow(d.feasibles[:0], wanted)
+	d.feasibles = feasible
 	looked := 0
 	for offset := range nodes {
 		if len(feasible) == wanted {
@@ -328,14 +332,24 @@ func (d *decision) diagnose(nodes []*state.Node) *Diagnosis {
 }
 
 // score sums the weighted scores of the feasible nodes.
-func (d *decision) score(nodes []*state.Node, feasible []int32) []int64 {
+func (d *decision) score(nodes []*state.Node, feasible []int32) ([]int64, *Status) {
 	rows, weights := d.shape.rows, d.profile.weights
-	scores := make([]int64, len(feasible))
+	scores := slices.Grow(d.scores[:0], len(feasible))[:len(feasible)]
+	d.scores = scores
 	var taints, affinity int64
 	for i, index := range feasible {
 		row := &rows[index]
 		scores[i] = row.fixed
 		taints, affinity = max(taints, row.taints), max(affinity, row.affinity)
+	}
+	if d.shape.counted {
+		count, err := d.profile.devices.Count()
+		if err != nil {
+			return nil, &Status{Err: err}
+		}
+		for i, index := range feasible {
+			scores[i] += d.shape.rules.resourceScores(nodes[index], count)
+		}
 	}
 	taintWeight, affinityWeight := weights[TaintToleration], weights[NodeAffinity]
 	for i, index := range feasible {
@@ -373,7 +387,7 @@ func (d *decision) score(nodes []*state.Node, feasible []int32) []int64 {
 			add(weight, given)
 		}
 	}
-	return scores
+	return scores, nil
 }
 
 // best is the place of the highest score; among equals chance decides.

@@ -38,9 +38,21 @@ func (r *rules) preference(node *state.Node) int64 {
 // prefers tells whether node affinity scores this pod at all.
 func (r *rules) prefers() bool { return r.preferred != nil || r.config.addedPreferred != nil }
 
+// resourceScores are those by what a node has and what of it is taken; count may be
+// nil.
+func (r *rules) resourceScores(node *state.Node, count DeviceCount) (weighted int64) {
+	if w := r.config.weights[NodeResourcesFit]; w != 0 {
+		weighted += w * r.fitScore(node, count)
+	}
+	if w := r.config.weights[BalancedAllocation]; w != 0 {
+		weighted += w * r.balancedScore(node, count)
+	}
+	return weighted
+}
+
 // amounts of one resource, as scoring counts them. Nothing is allocatable of a
 // resource that scoring leaves out.
-func amounts(node *state.Node, name corev1.ResourceName, request int64, exact bool) (allocatable, allocated int64) {
+func (r *rules) amounts(node *state.Node, count DeviceCount, name corev1.ResourceName, request int64, exact bool) (allocatable, allocated int64) {
 	switch name {
 	case corev1.ResourceCPU:
 		if exact {
@@ -58,14 +70,19 @@ func amounts(node *state.Node, name corev1.ResourceName, request int64, exact bo
 	if request == 0 && state.IsScalar(name) {
 		return 0, 0
 	}
+	if count != nil && node.Allocatable.Scalar[name] == 0 && r.config.stands(name) {
+		if there, taken := count.On(node, name); there > 0 {
+			return there, taken
+		}
+	}
 	return node.Allocatable.Scalar[name], node.Requested.Scalar[name]
 }
 
 // fitScore is NodeResourcesFit's.
-func (r *rules) fitScore(node *state.Node) int64 {
+func (r *rules) fitScore(node *state.Node, count DeviceCount) int64 {
 	var sum, weights int64
 	for i, resource := range r.config.Fit.Resources {
-		allocatable, allocated := amounts(node, corev1.ResourceName(resource.Name), r.fitRequests[i], false)
+		allocatable, allocated := r.amounts(node, count, corev1.ResourceName(resource.Name), r.fitRequests[i], false)
 		if allocatable == 0 {
 			continue
 		}
@@ -120,14 +137,14 @@ func (p *profile) ratio(utilization int64) int64 {
 
 // balancedScore is NodeResourcesBalancedAllocation's: better the closer the pod
 // brings the fractions of the resources to each other.
-func (r *rules) balancedScore(node *state.Node) int64 {
+func (r *rules) balancedScore(node *state.Node, count DeviceCount) int64 {
 	if r.bestEffort {
 		return 0
 	}
 	var with, without [8]float64
 	a, b := with[:0], without[:0]
 	for i, resource := range r.config.BalancedResources {
-		allocatable, allocated := amounts(node, corev1.ResourceName(resource.Name), r.balancedRequests[i], true)
+		allocatable, allocated := r.amounts(node, count, corev1.ResourceName(resource.Name), r.balancedRequests[i], true)
 		if allocatable == 0 {
 			continue
 		}

@@ -26,9 +26,8 @@ type Options struct {
 
 	Workloads   Workloads   // nil: pods belong to nothing
 	Nominations Nominations // nil: there are none
-	// Devices tells whether devices stand for an extended resource; nil: never.
-	Devices func(corev1.ResourceName) bool
-	Random  *rand.Rand // breaks ties
+	Devices     Devices     // nil: there are none
+	Random      *rand.Rand  // breaks ties
 	// Ended is told that a part of a decision is over, by kube-scheduler's names
 	// of extension points and statuses; nil: nobody wants to know.
 	Ended func(point, status string)
@@ -49,6 +48,10 @@ type Placer struct {
 	kins   map[string]*kin
 	tick   uint64
 	start  int // where to look first, when not all nodes are looked at
+
+	// Room for a decision's results, which nobody keeps.
+	feasibles []int32
+	scores    []int64
 }
 
 // New checks the configuration.
@@ -95,8 +98,8 @@ func New(o Options) (*Placer, error) {
 	return placer, nil
 }
 
-// DevicesChanged is to be called when Options.Devices answers otherwise than
-// before.
+// DevicesChanged is to be called when Options.Devices stand for other resources
+// than before.
 func (p *Placer) DevicesChanged() { clear(p.shapes) }
 
 func (p *profile) ignores(name corev1.ResourceName) bool {
@@ -105,11 +108,6 @@ func (p *profile) ignores(name corev1.ResourceName) bool {
 	}
 	group, _, _ := strings.Cut(string(name), "/")
 	return p.ignoredNames[string(name)] || p.ignoredGroups[group]
-}
-
-// delegated: devices stand for the resource on this node.
-func (p *profile) delegated(name corev1.ResourceName, node *state.Node) bool {
-	return p.devices != nil && node.Allocatable.Scalar[name] <= 0 && p.devices(name)
 }
 
 // A decision is about one pod.
@@ -210,13 +208,15 @@ func (d *decision) restrict(plugin string, only map[string]bool) *Status {
 }
 
 func (p *Placer) shapeOf(pod *state.Pod) *shapeRows {
-	s := p.shapes[pod.Shape]
+	shape := pod.Shape()
+	s := p.shapes[shape]
 	if s == nil {
 		if len(p.shapes) >= keptShapes {
 			forget(p.shapes, p.tick, func(s *shapeRows) uint64 { return s.used })
 		}
 		s = &shapeRows{rules: newRules(p.profile, pod)}
-		p.shapes[pod.Shape] = s
+		s.counted = s.rules.counted()
+		p.shapes[shape] = s
 	}
 	s.used = p.tick
 	return s

@@ -3,7 +3,6 @@ package placement
 import (
 	"k8s.io/apimachinery/pkg/util/version"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 
 	"github.com/howdah/howdah/scheduler/state"
@@ -19,9 +18,7 @@ type profile struct {
 	ignoredGroups  map[string]bool
 	weights        map[string]int64
 	filters        map[string]bool
-	// devices tells whether a resource is had from devices where a node has none
-	// of it; nil: never.
-	devices func(corev1.ResourceName) bool
+	devices        Devices // nil: there are none
 }
 
 // A row is how one node takes a shape.
@@ -36,6 +33,7 @@ type row struct {
 // A shape's rows are kept from one decision to the next.
 type shapeRows struct {
 	rules    *rules
+	counted  bool // scores by resources count devices, so that rows leave them out
 	rows     []row
 	position state.Position
 	images   uint64
@@ -80,11 +78,8 @@ func (s *shapeRows) row(cluster *state.Cluster, node *state.Node) row {
 	}
 	weights := r.config.weights
 	out := row{place: place}
-	if w := weights[NodeResourcesFit]; w != 0 {
-		out.fixed += w * r.fitScore(node)
-	}
-	if w := weights[BalancedAllocation]; w != 0 {
-		out.fixed += w * r.balancedScore(node)
+	if !s.counted {
+		out.fixed = r.resourceScores(node, nil)
 	}
 	if w := weights[ImageLocality]; w != 0 && s.anyImage {
 		out.fixed += w * r.imageScore(cluster, node)

@@ -27,10 +27,11 @@ type Pod struct {
 	affinityTerms
 	ParseError error // a selector that can't be read; the pod can't be scheduled
 
-	// Shape is equal for pods that any node treats alike but for labels,
-	// namespace, volumes and claims. Kin adds labels, namespace, owner and what
-	// the pod says of other pods.
-	Shape, Kin string
+	shape string // "": it has a node already, so that it is hardly asked for
+
+	// Kin adds to [Pod.Shape] labels, namespace, owner and what the pod says of
+	// other pods.
+	Kin string
 }
 
 // NewPod works out what decisions need of a pod. The object must not change
@@ -45,8 +46,20 @@ func NewPod(obj *corev1.Pod) *Pod {
 		}
 	}
 	p.affinityTerms, p.ParseError = newAffinityTerms(obj)
-	p.Shape, p.Kin = unique.Make(shape(obj)).Value(), unique.Make(kin(obj)).Value() // many pods share them
+	if obj.Spec.NodeName == "" {
+		p.shape = unique.Make(shape(obj)).Value() // many pods share it
+	}
+	p.Kin = unique.Make(kin(obj)).Value() // likewise
 	return p
+}
+
+// Shape is equal for pods that any node treats alike but for labels, namespace,
+// volumes and claims.
+func (p *Pod) Shape() string {
+	if p.shape == "" {
+		return shape(p.Obj)
+	}
+	return p.shape
 }
 
 // UID is the pod's identity.
