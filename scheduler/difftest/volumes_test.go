@@ -144,13 +144,17 @@ func (g *generator) mount(pod *corev1.Pod, s *storage) {
 }
 
 // dropUsed takes from a pod the claims for one pod alone that others have: two
-// such pods can't run.
+// such pods can't run. It also takes those that aren't in the pod's namespace, but in
+// another: kube-scheduler's preemption believes that they are the same.
 func (s *storage) dropUsed(pod *corev1.Pod, used map[string]bool) {
 	pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(volume corev1.Volume) bool {
 		for _, claim := range s.claims {
-			if volume.PersistentVolumeClaim == nil || claim.Namespace != pod.Namespace || claim.Name != volume.PersistentVolumeClaim.ClaimName ||
+			if volume.PersistentVolumeClaim == nil || claim.Name != volume.PersistentVolumeClaim.ClaimName ||
 				!slices.Contains(claim.Spec.AccessModes, corev1.ReadWriteOncePod) {
 				continue
+			}
+			if claim.Namespace != pod.Namespace {
+				return true
 			}
 			if used[claim.Namespace+"/"+claim.Name] {
 				return true
