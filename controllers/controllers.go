@@ -35,7 +35,7 @@ func Run(ctx context.Context, o *Options, as Identities, shared *component.Infor
 	}
 	informers, release := shared.Use()
 	defer release()
-	given := reconcile.Given{Informers: informers, Clock: clock.RealClock{}, Log: log}
+	given := reconcile.Given{Informers: informers, Together: reconcile.NewTogether(len(rows)), Clock: clock.RealClock{}, Log: log}
 	var running sync.WaitGroup
 	defer running.Wait()
 	for _, r := range rows {

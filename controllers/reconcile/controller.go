@@ -27,6 +27,7 @@ type Given struct {
 	// Informers are shared by all controllers of the process; their objects
 	// must not be changed and have no managedFields.
 	Informers *component.SharedInformers
+	Together  *Together // with whom it listens; nil: by itself
 	Clock     clock.WithTickerAndDelayedExecution
 	Log       *slog.Logger
 }
@@ -46,22 +47,24 @@ type Controller struct {
 	fail     context.CancelCauseFunc
 }
 
-type registration struct {
-	informer cache.SharedInformer
-	handle   cache.ResourceEventHandlerRegistration
-}
-
 // Name is the controller's name, as in --controllers.
 func (c *Controller) Name() string { return c.name }
 
 // Handle calls the handler for what the informer tells, from everything there
 // is on. Loops and workers start once it has been told of that.
 func (c *Controller) Handle(informer cache.SharedIndexInformer, handler cache.ResourceEventHandler) error {
-	handle, err := informer.AddEventHandler(&guarded{c, handler})
+	own := &guarded{c, handler}
+	if c.Together != nil {
+		if place, ok := c.Together.add(informer, own); ok {
+			c.handlers = append(c.handlers, place)
+			return nil
+		}
+	}
+	handle, err := informer.AddEventHandler(own)
 	if err != nil {
 		return fmt.Errorf("%s: handle an informer's events: %w", c.name, err)
 	}
-	c.handlers = append(c.handlers, registration{informer, handle})
+	c.handlers = append(c.handlers, single{informer, handle})
 	return nil
 }
 
@@ -93,14 +96,14 @@ func (c *Controller) Every(pause time.Duration, run func(context.Context)) {
 // OnEnd runs a function when this life ends, after all loops have returned.
 func (c *Controller) OnEnd(undo func()) { c.ends = append(c.ends, undo) }
 
-// live sets the controller up and runs it until ctx ends or something panics,
-// whose error it returns.
-func (c *Controller) live(ctx context.Context, setup Setup) (err error) {
+// live sets the controller up, calls ready, and runs it until ctx ends or something
+// panics, whose error it returns.
+func (c *Controller) live(ctx context.Context, setup Setup, ready func()) (err error) {
 	ctx, c.fail = context.WithCancelCause(ctx)
 	defer func() {
 		c.fail(nil)
 		for _, r := range c.handlers {
-			_ = r.informer.RemoveEventHandler(r.handle) // fails only for handlers of other informers
+			r.remove()
 		}
 		c.events.end()
 		for i := len(c.ends) - 1; i >= 0; i-- {
@@ -114,10 +117,16 @@ func (c *Controller) live(ctx context.Context, setup Setup) (err error) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	ready()
+	if c.Together != nil {
+		if err := c.Together.wait(ctx); err != nil {
+			return err
+		}
+	}
 	c.Informers.Run()
 	synced := c.needed
 	for _, r := range c.handlers {
-		synced = append(synced, r.handle.HasSyncedChecker())
+		synced = append(synced, r.synced())
 	}
 	if !cache.WaitFor(ctx, "", synced...) {
 		return context.Cause(ctx)

@@ -22,6 +22,11 @@ const (
 // the clients with the controller's identity, before each life.
 func Run(ctx context.Context, name string, given Given, identify func(*Given) error, setup Setup) {
 	measure()
+	ready := func() {}
+	if given.Together != nil {
+		ready = sync.OnceFunc(given.Together.ready)
+		defer ready()
+	}
 	running := controllers.NewControllerManagerMetrics("kube-controller-manager")
 	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, lastPause) {
 		g := given
@@ -29,12 +34,13 @@ func Run(ctx context.Context, name string, given Given, identify func(*Given) er
 		if err == nil {
 			began := g.Clock.Now()
 			running.ControllerStarted(name)
-			err = (&Controller{Given: g, name: name}).live(ctx, setup)
+			err = (&Controller{Given: g, name: name}).live(ctx, setup, ready)
 			running.ControllerStopped(name)
 			if g.Clock.Since(began) > lastPause {
 				pause = firstPause
 			}
 		}
+		ready() // the others don't wait for its next life
 		if ctx.Err() != nil {
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -71,9 +72,13 @@ func seen(told chan<- string, work func(name string) error) Setup {
 }
 
 func TestPanicRestartsOneController(t *testing.T) {
-	for _, where := range []string{"setup", "handler", "worker", "loop"} {
+	for _, where := range []string{"setup", "handler", "worker", "loop", "setup, together", "handler, together", "worker, together", "loop, together"} {
 		t.Run(where, func(t *testing.T) {
 			s := newStage(t)
+			where, together := strings.CutSuffix(where, ", together")
+			if together {
+				s.given.Together = NewTogether(2)
+			}
 			s.create(t, "first")
 			counted := func() float64 {
 				count, err := testutil.GetCounterMetricValue(panics.WithLabelValues("shaky-" + where))
