@@ -55,10 +55,10 @@ conformance: build postgres ## run Kubernetes' own conformance tests (FOCUS="[si
 .PHONY: profile
 profile: build postgres ## take cmd/howdah/default.pgo anew from benchmarks (for some minutes, on an idle machine)
 	cd bench && go build -buildvcs=false -o ../bin/bench .
-	bin/bench -howdah bin/howdah -secured -profile bin/api.pprof -nodes 100 -pods 10000 -operations 20000 -seconds 5 -only populate,get,patch,lease,churn,list,watch
+	bin/bench -howdah bin/howdah -secured -profile bin/api.pprof -pods 10000 -operations 20000 -seconds 5 -only populate,get,patch,lease,churn,list,watch
 	bin/bench -howdah bin/howdah -profile bin/custom.pprof -pods 5000 -operations 5000 -rounds 1 -only custom
-	bin/bench -howdah bin/howdah -profile bin/deploy.pprof -pods 5000 -only deploy
-	bin/bench -howdah bin/howdah -profile bin/schedule.pprof -pods 10000 -only schedule
+	bin/bench -howdah bin/howdah -profile bin/deploy.pprof -pods 20000 -only deploy
+	bin/bench -howdah bin/howdah -profile bin/schedule.pprof -pods 20000 -only schedule
 	go tool pprof -proto -output cmd/howdah/default.pgo bin/api.pprof bin/custom.pprof bin/deploy.pprof bin/schedule.pprof
 
 .PHONY: lint
