@@ -3,13 +3,17 @@ package fieldset
 import (
 	"reflect"
 	"strconv"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Created is the FieldsV1 of what a new object adds to an empty one; nil when
 // that is nothing.
-func (p *Plan) Created(object any) ([]byte, error) {
-	out := &encoder{buf: make([]byte, 1, 2048), frames: make([]frame, 1, 16)}
-	out.buf[0] = '{'
+func (p *Plan) Created(object any) (*metav1.FieldsV1, error) {
+	out := encoders.Get().(*encoder)
+	defer encoders.Put(out)
+	out.buf, out.frames = append(out.buf[:0], '{'), append(out.frames[:0], frame{})
 	w := walk{sink: out}
 	w.visit(p.root, p.skip, p.zero, reflect.ValueOf(object).Elem())
 	if w.unsure {
@@ -18,8 +22,12 @@ func (p *Plan) Created(object any) ([]byte, error) {
 	if !out.frames[0].children {
 		return nil, nil
 	}
-	return append(out.buf, '}'), nil
+	fields := &metav1.FieldsV1{}
+	fields.SetRawBytes(append(out.buf, '}')) // a copy
+	return fields, nil
 }
+
+var encoders = sync.Pool{New: func() any { return &encoder{} }}
 
 // An encoder writes the changed paths as FieldsV1 while the walk goes on. What
 // it wrote for a path that turns out unchanged is taken back.

@@ -194,8 +194,7 @@ func (t *Tracker) trackNew(plan *Plan, obj metav1.Object, after runtime.Object, 
 		obj.SetManagedFields(nil)
 		return true
 	}
-	own.FieldsV1 = &metav1.FieldsV1{}
-	own.FieldsV1.SetRawBytes(fields)
+	own.FieldsV1 = fields
 	obj.SetManagedFields([]metav1.ManagedFieldsEntry{own})
 	return true
 }
