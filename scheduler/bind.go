@@ -123,7 +123,7 @@ func (s *Scheduler) bindPod(ctx context.Context, a attempt) error {
 			return errNotLeading
 		}
 		request, cancel := context.WithTimeout(ctx, bindTimeout)
-		err := s.options.Client.CoreV1().Pods(pod.Namespace).Bind(request, binding, metav1.CreateOptions{})
+		err := s.options.Bind(request, binding)
 		cancel()
 		switch {
 		case err == nil:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -23,10 +24,11 @@ import (
 // default that its comment names.
 type Options struct {
 	Client    kubernetes.Interface
-	Informers informers.SharedInformerFactory // the caller starts it after New
-	Version   *version.Version                // of Kubernetes, for features that nodes declare
-	Profiles  []Profile                       // one, default-scheduler with placement's defaults
-	Instance  string                          // names this process in events
+	Bind      func(context.Context, *corev1.Binding) error // by Client
+	Informers informers.SharedInformerFactory              // the caller starts it after New
+	Version   *version.Version                             // of Kubernetes, for features that nodes declare
+	Profiles  []Profile                                    // one, default-scheduler with placement's defaults
+	Instance  string                                       // names this process in events
 
 	Extenders []*extender.Extender // in the order in which they are asked
 
@@ -58,6 +60,11 @@ func NewProfile() Profile {
 func (o *Options) complete() error {
 	if o.Client == nil || o.Informers == nil {
 		return errors.New("a scheduler needs a client and informers")
+	}
+	if o.Bind == nil {
+		o.Bind = func(ctx context.Context, binding *corev1.Binding) error {
+			return o.Client.CoreV1().Pods(binding.Namespace).Bind(ctx, binding, metav1.CreateOptions{})
+		}
 	}
 	if o.Version == nil {
 		return errors.New("a scheduler needs the version of Kubernetes")

@@ -75,13 +75,18 @@ func (s *Scheduling) Name() string { return s.profiles[0].Name }
 // Run schedules until ctx ends. It must run in one process of a cluster at a
 // time, see [component.Lead]: nothing is written when that can't be said of this one.
 func (s *Scheduling) Run(ctx context.Context, access *rest.Config, shared *component.Informers) error {
-	client, err := kubernetes.NewForConfig(component.Fenced(ctx, access))
+	access = component.Fenced(ctx, access)
+	client, err := kubernetes.NewForConfig(access)
 	if err != nil {
 		return fmt.Errorf("make the scheduler's client: %w", err)
 	}
+	binder, err := newBinder(access)
+	if err != nil {
+		return err
+	}
 	factory, release := shared.Use()
 	defer release()
-	one, err := s.build(ctx, client, factory)
+	one, err := s.build(ctx, client, binder, factory)
 	if err != nil {
 		return err
 	}
@@ -94,9 +99,9 @@ func (s *Scheduling) Run(ctx context.Context, access *rest.Config, shared *compo
 	return nil
 }
 
-func (s *Scheduling) build(ctx context.Context, client kubernetes.Interface, factory informers.SharedInformerFactory) (*scheduler.Scheduler, error) {
+func (s *Scheduling) build(ctx context.Context, client kubernetes.Interface, binder *binder, factory informers.SharedInformerFactory) (*scheduler.Scheduler, error) {
 	return scheduler.New(scheduler.Options{
-		Client: client, Informers: factory, Version: s.version, Profiles: s.profiles, Extenders: s.extenders, Instance: s.instance,
+		Client: client, Bind: binder.bind, Informers: factory, Version: s.version, Profiles: s.profiles, Extenders: s.extenders, Instance: s.instance,
 		InitialBackoff: time.Duration(s.config.PodInitialBackoffSeconds) * time.Second,
 		MaxBackoff:     time.Duration(s.config.PodMaxBackoffSeconds) * time.Second,
 		Leads:          func() bool { return component.Leads(ctx) }, Logger: s.log,
