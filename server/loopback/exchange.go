@@ -18,7 +18,6 @@ var errBodyClosed = errors.New("in-process caller closed the response body")
 type exchange struct {
 	cancel   func() // ends the handler's context
 	headOnly bool   // HEAD: the body is dropped
-	whole    bool   // nobody reads before the handler has returned
 
 	// Only the handler's goroutine uses these.
 	header http.Header // what the handler edits

@@ -34,31 +34,15 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(t.ctx)
 	e := newExchange(cancel, request.Method == http.MethodHead)
 	detach := context.AfterFunc(caller, func() { e.close(context.Cause(caller)) })
-	serve := func() {
+	go func() {
 		defer detach()
 		defer cancel()
 		e.run(t.handler, received(ctx, request))
-	}
-	if e.whole = writesWhole(request); e.whole {
-		serve()
-	} else {
-		go serve()
-	}
+	}()
 	if err := e.waitForHead(); err != nil {
 		return nil, err
 	}
 	return e.response(request), nil
-}
-
-// writesWhole tells whether a request is a write that is all there already. Its
-// caller waits for the answer, which is not longer than what was written, so that it
-// may as well serve itself: that saves a goroutine, its stack and the waiting.
-func writesWhole(r *http.Request) bool {
-	switch r.Method {
-	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
-		return r.Body == nil || r.Body == http.NoBody || r.GetBody != nil
-	}
-	return false
 }
 
 // received is the request as a server would see it.

@@ -37,7 +37,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	case e.status == http.StatusNoContent || e.status == http.StatusNotModified:
 		return 0, http.ErrBodyNotAllowed
 	}
-	if e.whole || len(e.buffer)+len(p) <= bufferSize {
+	if len(e.buffer)+len(p) <= bufferSize {
 		e.buffer = append(e.buffer, p...)
 		return len(p), nil
 	}
