@@ -41,6 +41,8 @@ func (t *Together) add(informer cache.SharedIndexInformer, handler *guarded) (re
 		a = &audience{informer: informer}
 		t.audiences[informer.GetStore()] = a
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.handlers = append(a.handlers, handler)
 	return seat{a, handler}, true
 }
@@ -83,6 +85,9 @@ type audience struct {
 func (a *audience) listen() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if len(a.handlers) == 0 {
+		return nil // all have gone again
+	}
 	handle, err := a.informer.AddEventHandler(a)
 	if err != nil {
 		return fmt.Errorf("handle an informer's events: %w", err)

@@ -2,6 +2,8 @@ package reconcile
 
 import (
 	"context"
+	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -66,6 +68,43 @@ func TestTogether(t *testing.T) {
 	}
 	cancel()
 	running.Wait()
+	if counts.now.Load() != 0 {
+		t.Errorf("%d listeners are left", counts.now.Load())
+	}
+}
+
+// TestTogetherAlone: a controller that can't start at first leaves no listener behind.
+func TestTogetherAlone(t *testing.T) {
+	s := newStage(t)
+	s.create(t, "first")
+	s.given.Together = NewTogether(1)
+	var counts listeners
+	told := make(chan string, 10)
+	var lives atomic.Int64
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		Run(ctx, "one", s.given, func(*Given) error { return nil }, func(c *Controller) error {
+			informer := counted{c.Informers.Core().V1().Namespaces().Informer(), &counts}
+			if err := c.Handle(informer, Each(func(n *corev1.Namespace) { told <- n.Name })); err != nil {
+				return err
+			}
+			if lives.Add(1) == 1 {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+	}()
+	for len(told) == 0 {
+		s.clock.Step(firstPause)
+		runtime.Gosched()
+	}
+	if got := <-told; got != "first" || counts.ever.Load() != 1 {
+		t.Errorf("%d listeners, told of %q", counts.ever.Load(), got)
+	}
+	cancel()
+	<-ended
 	if counts.now.Load() != 0 {
 		t.Errorf("%d listeners are left", counts.now.Load())
 	}
