@@ -272,12 +272,13 @@ func TestKeyFlood(t *testing.T) {
 	a := ready(t, Options{Authenticator: of(issuer)})
 	claims := map[string]any{"sub": "jane", "aud": "us"}
 	forged := issuer.NewKey("RS256")
-	start := time.Now()
-	for range keyFetchBurst + 2 {
+	start, before := time.Now(), issuer.Asked(oidctest.Keys)
+	// One token may make do with the answer to the one before.
+	for issuer.Asked(oidctest.Keys)-before < keyFetchBurst+2 {
 		refused(t, a, issuer.TokenBy(forged, claims), "failed to verify signature")
 	}
 	if took := time.Since(start); took < keyFetchEvery {
-		t.Errorf("%d keys were asked for in %v", keyFetchBurst+2, took)
+		t.Errorf("keys were asked for %d times in %v", keyFetchBurst+2, took)
 	}
 	issuer.Rotate("RS256")
 	eventually(t, a, issuer.Token(claims), func(ok bool, _ error) bool { return ok })
