@@ -37,6 +37,12 @@ func (e *endpoint) watch(w http.ResponseWriter, r *http.Request, options *metain
 	if _, ok := e.Storage.(rest.Watcher); !ok {
 		return apierrors.NewMethodNotSupported(e.GroupResource(), "watch")
 	}
+	select {
+	case <-e.deps.Stopping:
+		// Not a watch that ends at once, after which client-go lists everything anew.
+		return apierrors.NewTooManyRequests("the server is stopping, please try again", 1)
+	default:
+	}
 	from, err := apistorage.APIObjectVersioner{}.ParseResourceVersion(options.ResourceVersion)
 	if err != nil {
 		return err

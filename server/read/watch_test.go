@@ -178,6 +178,20 @@ func TestWatchEnds(t *testing.T) {
 	}
 }
 
+// TestWatchOfStoppingServer: who comes back to a server that stops, on a connection that
+// is still there, is to come again. A watch that began and ended at once would make
+// client-go list everything anew.
+func TestWatchOfStoppingServer(t *testing.T) {
+	s := newServer(t, storage.Options{})
+	stopping := make(chan struct{})
+	s.deps.Stopping = stopping
+	close(stopping)
+	w := s.ask("/api/v1/pods?watch=true", "Accept", jsonType)
+	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "1" {
+		t.Errorf("%d, Retry-After %q: %s", w.Code, w.Header().Get("Retry-After"), w.Body)
+	}
+}
+
 func TestWatchRefusals(t *testing.T) {
 	s := newServer(t, storage.Options{})
 	for _, c := range []struct {
