@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -28,6 +29,16 @@ func config(kubeconfig string, i int) (*rest.Config, error) {
 	c.UserAgent = fmt.Sprintf("howdah-bench-%d", i)
 	c.Dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	return c, nil
+}
+
+// httpClient is a client of such a config, with the URL of the server.
+func httpClient(s *system, i int) (client *http.Client, host string, err error) {
+	c, err := config(s.kubeconfig, i)
+	if err != nil {
+		return nil, "", err
+	}
+	client, err = rest.HTTPClientFor(c)
+	return client, c.Host, err
 }
 
 func clientsets(s *system, n int) ([]*kubernetes.Clientset, error) {

@@ -13,7 +13,6 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 )
 
 const (
@@ -61,11 +60,7 @@ func custom(ctx context.Context, s *system, l load) ([]result, error) {
 		return nil, err
 	}
 	results := []result{served}
-	config, err := config(s.kubeconfig, 0)
-	if err != nil {
-		return nil, err
-	}
-	client, err := rest.HTTPClientFor(config)
+	client, host, err := httpClient(s, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -80,9 +75,9 @@ func custom(ctx context.Context, s *system, l load) ([]result, error) {
 			name string
 			once func() (int64, error)
 		}{
-			{"list", func() (int64, error) { return listOnce(ctx, client, config.Host+kind.path, jsonType) }},
+			{"list", func() (int64, error) { return listOnce(ctx, client, host+kind.path, jsonType) }},
 			{"watch", func() (int64, error) {
-				return watchAll(ctx, client, config.Host+kind.path, len(created.latencies))
+				return watchAll(ctx, client, host+kind.path, len(created.latencies))
 			}},
 		} {
 			var times latencies

@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"k8s.io/client-go/rest"
 )
 
 const (
@@ -19,11 +17,7 @@ const (
 )
 
 func lists(ctx context.Context, s *system, l load) ([]result, error) {
-	c, err := config(s.kubeconfig, 0)
-	if err != nil {
-		return nil, err
-	}
-	client, err := rest.HTTPClientFor(c)
+	client, host, err := httpClient(s, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +36,7 @@ func lists(ctx context.Context, s *system, l load) ([]result, error) {
 		var size int64
 		for range l.rounds {
 			began := time.Now()
-			if size, err = listOnce(ctx, client, c.Host+list.path, list.accept); err != nil {
+			if size, err = listOnce(ctx, client, host+list.path, list.accept); err != nil {
 				return nil, err
 			}
 			times = append(times, float64(time.Since(began).Microseconds())/1000)

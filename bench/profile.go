@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/pprof/profile"
-	"k8s.io/client-go/rest"
 )
 
 // A profiler takes CPU profiles of a server, one after the other, while it is at
@@ -26,18 +25,14 @@ type profiler struct {
 const profileSeconds = 2
 
 func startProfiler(ctx context.Context, s *system) (*profiler, error) {
-	access, err := config(s.kubeconfig, 0)
-	if err != nil {
-		return nil, err
-	}
-	client, err := rest.HTTPClientFor(access)
+	client, host, err := httpClient(s, 0)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	p := &profiler{
 		client: client,
-		url:    fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", access.Host, profileSeconds),
+		url:    fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", host, profileSeconds),
 		stop:   stop,
 		parts:  make(chan []*profile.Profile, 1),
 	}

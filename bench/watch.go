@@ -15,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 )
 
 const watchTarget = "watch-target"
@@ -42,15 +41,11 @@ func watchFanout(ctx context.Context, s *system, l load) ([]result, error) {
 	perWatcher := make([]latencies, l.watchers)
 	var ready, done sync.WaitGroup
 	for w := range l.watchers {
-		c, err := config(s.kubeconfig, w%16)
+		client, host, err := httpClient(s, w%16)
 		if err != nil {
 			return nil, err
 		}
-		client, err := rest.HTTPClientFor(c)
-		if err != nil {
-			return nil, err
-		}
-		url := c.Host + "/api/v1/namespaces/default/configmaps?watch=1&resourceVersion=" + configMap.ResourceVersion
+		url := host + "/api/v1/namespaces/default/configmaps?watch=1&resourceVersion=" + configMap.ResourceVersion
 		ready.Add(1)
 		done.Go(func() { perWatcher[w] = watchOnce(watching, client, url, ready.Done) })
 	}
