@@ -27,7 +27,7 @@ type Given struct {
 	// Informers are shared by all controllers of the process; their objects
 	// must not be changed and have no managedFields.
 	Informers *component.SharedInformers
-	Together  *Together // with whom it listens; nil: by itself
+	Together  *Together // with whom it listens; by default alone
 	Clock     clock.WithTickerAndDelayedExecution
 	Log       *slog.Logger
 }
@@ -54,17 +54,15 @@ func (c *Controller) Name() string { return c.name }
 // is on. Loops and workers start once it has been told of that.
 func (c *Controller) Handle(informer cache.SharedIndexInformer, handler cache.ResourceEventHandler) error {
 	own := &guarded{c, handler}
-	if c.Together != nil {
-		if place, ok := c.Together.add(informer, own); ok {
-			c.handlers = append(c.handlers, place)
-			return nil
-		}
+	if place, ok := c.Together.add(informer, own); ok {
+		c.handlers = append(c.handlers, place)
+		return nil
 	}
-	handle, err := informer.AddEventHandler(own)
+	place, err := listen(informer, own)
 	if err != nil {
-		return fmt.Errorf("%s: handle an informer's events: %w", c.name, err)
+		return fmt.Errorf("%s: %w", c.name, err)
 	}
-	c.handlers = append(c.handlers, single{informer, handle})
+	c.handlers = append(c.handlers, place)
 	return nil
 }
 
@@ -118,10 +116,8 @@ func (c *Controller) live(ctx context.Context, setup Setup, ready func()) (err e
 		return context.Cause(ctx)
 	}
 	ready()
-	if c.Together != nil {
-		if err := c.Together.wait(ctx); err != nil {
-			return err
-		}
+	if err := c.Together.wait(ctx); err != nil {
+		return err
 	}
 	c.Informers.Run()
 	synced := c.needed

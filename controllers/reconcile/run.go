@@ -22,11 +22,11 @@ const (
 // the clients with the controller's identity, before each life.
 func Run(ctx context.Context, name string, given Given, identify func(*Given) error, setup Setup) {
 	measure()
-	ready := func() {}
-	if given.Together != nil {
-		ready = sync.OnceFunc(given.Together.ready)
-		defer ready()
+	if given.Together == nil {
+		given.Together = NewTogether(1)
 	}
+	ready := sync.OnceFunc(given.Together.ready)
+	defer ready()
 	running := controllers.NewControllerManagerMetrics("kube-controller-manager")
 	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, lastPause) {
 		g := given

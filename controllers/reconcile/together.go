@@ -88,12 +88,9 @@ func (a *audience) listen() error {
 	if len(a.handlers) == 0 {
 		return nil // all have gone again
 	}
-	handle, err := a.informer.AddEventHandler(a)
-	if err != nil {
-		return fmt.Errorf("handle an informer's events: %w", err)
-	}
-	a.own = single{a.informer, handle}
-	return nil
+	var err error
+	a.own, err = listen(a.informer, a)
+	return err
 }
 
 func (a *audience) each(call func(*guarded)) {
@@ -127,6 +124,15 @@ type registration interface {
 type single struct {
 	informer cache.SharedInformer
 	handle   cache.ResourceEventHandlerRegistration
+}
+
+// listen has a handler listen by itself.
+func listen(informer cache.SharedInformer, handler cache.ResourceEventHandler) (single, error) {
+	handle, err := informer.AddEventHandler(handler)
+	if err != nil {
+		return single{}, fmt.Errorf("handle an informer's events: %w", err)
+	}
+	return single{informer, handle}, nil
 }
 
 func (s single) synced() cache.DoneChecker { return s.handle.HasSyncedChecker() }
