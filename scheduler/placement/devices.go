@@ -15,7 +15,7 @@ type Devices interface {
 }
 
 // A DeviceCount says how many devices there are on a node that can stand for a
-// resource, and how many of these are taken.
+// resource, none if devices don't, and how many of these are taken.
 type DeviceCount interface {
 	On(node *state.Node, resource corev1.ResourceName) (there, taken int64)
 }
@@ -30,16 +30,7 @@ func (p *profile) delegated(name corev1.ResourceName, node *state.Node) bool {
 	return node.Allocatable.Scalar[name] <= 0 && p.stands(name)
 }
 
-// counted: scores look at what the pod requests of a resource that devices may stand
-// for. They come and go without the node's changing.
-func (r *rules) counted() bool {
-	counts := func(resources []Weight, requests []int64) bool {
-		for i, resource := range resources {
-			if requests[i] > 0 && state.IsScalar(corev1.ResourceName(resource.Name)) && r.config.stands(corev1.ResourceName(resource.Name)) {
-				return true
-			}
-		}
-		return false
-	}
-	return counts(r.config.Fit.Resources, r.fitRequests) || counts(r.config.BalancedResources, r.balancedRequests)
+// counts: scores look at what a pod requests of a resource that devices may stand for.
+func (p *profile) counts(name corev1.ResourceName, request int64) bool {
+	return request > 0 && state.IsScalar(name) && p.stands(name)
 }

@@ -342,7 +342,7 @@ func (d *decision) score(nodes []*state.Node, feasible []int32) ([]int64, *Statu
 		scores[i] = row.fixed
 		taints, affinity = max(taints, row.taints), max(affinity, row.affinity)
 	}
-	if d.shape.counted {
+	if d.shape.rules.counted {
 		count, err := d.profile.devices.Count()
 		if err != nil {
 			return nil, &Status{Err: err}

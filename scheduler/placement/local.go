@@ -32,6 +32,7 @@ type rules struct {
 
 	fitRequests, balancedRequests []int64 // by the resources that scoring looks at
 	bestEffort                    bool
+	counted                       bool // devices are counted for scores; they come and go without the node's changing
 	images                        []string
 	imageCount                    int64
 
@@ -70,11 +71,16 @@ func newRules(config *profile, pod *state.Pod) *rules {
 		r.features, r.featureful = features, !features.IsEmpty()
 	}
 	for _, resource := range config.Fit.Resources {
-		r.fitRequests = append(r.fitRequests, pod.ScoredRequest(corev1.ResourceName(resource.Name), false))
+		name := corev1.ResourceName(resource.Name)
+		request := pod.ScoredRequest(name, false)
+		r.counted = r.counted || config.counts(name, request)
+		r.fitRequests = append(r.fitRequests, request)
 	}
 	r.bestEffort = true
 	for _, resource := range config.BalancedResources {
-		request := pod.ScoredRequest(corev1.ResourceName(resource.Name), true)
+		name := corev1.ResourceName(resource.Name)
+		request := pod.ScoredRequest(name, true)
+		r.counted = r.counted || config.counts(name, request)
 		r.bestEffort = r.bestEffort && request == 0
 		r.balancedRequests = append(r.balancedRequests, request)
 	}

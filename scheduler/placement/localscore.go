@@ -52,7 +52,7 @@ func (r *rules) resourceScores(node *state.Node, count DeviceCount) (weighted in
 
 // amounts of one resource, as scoring counts them. Nothing is allocatable of a
 // resource that scoring leaves out.
-func (r *rules) amounts(node *state.Node, count DeviceCount, name corev1.ResourceName, request int64, exact bool) (allocatable, allocated int64) {
+func amounts(node *state.Node, count DeviceCount, name corev1.ResourceName, request int64, exact bool) (allocatable, allocated int64) {
 	switch name {
 	case corev1.ResourceCPU:
 		if exact {
@@ -70,7 +70,7 @@ func (r *rules) amounts(node *state.Node, count DeviceCount, name corev1.Resourc
 	if request == 0 && state.IsScalar(name) {
 		return 0, 0
 	}
-	if count != nil && node.Allocatable.Scalar[name] == 0 && r.config.stands(name) {
+	if count != nil && node.Allocatable.Scalar[name] == 0 {
 		if there, taken := count.On(node, name); there > 0 {
 			return there, taken
 		}
@@ -82,7 +82,7 @@ func (r *rules) amounts(node *state.Node, count DeviceCount, name corev1.Resourc
 func (r *rules) fitScore(node *state.Node, count DeviceCount) int64 {
 	var sum, weights int64
 	for i, resource := range r.config.Fit.Resources {
-		allocatable, allocated := r.amounts(node, count, corev1.ResourceName(resource.Name), r.fitRequests[i], false)
+		allocatable, allocated := amounts(node, count, corev1.ResourceName(resource.Name), r.fitRequests[i], false)
 		if allocatable == 0 {
 			continue
 		}
@@ -144,7 +144,7 @@ func (r *rules) balancedScore(node *state.Node, count DeviceCount) int64 {
 	var with, without [8]float64
 	a, b := with[:0], without[:0]
 	for i, resource := range r.config.BalancedResources {
-		allocatable, allocated := r.amounts(node, count, corev1.ResourceName(resource.Name), r.balancedRequests[i], true)
+		allocatable, allocated := amounts(node, count, corev1.ResourceName(resource.Name), r.balancedRequests[i], true)
 		if allocatable == 0 {
 			continue
 		}

@@ -215,7 +215,6 @@ func (p *Placer) shapeOf(pod *state.Pod) *shapeRows {
 			forget(p.shapes, p.tick, func(s *shapeRows) uint64 { return s.used })
 		}
 		s = &shapeRows{rules: newRules(p.profile, pod)}
-		s.counted = s.rules.counted()
 		p.shapes[shape] = s
 	}
 	s.used = p.tick

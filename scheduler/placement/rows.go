@@ -25,15 +25,15 @@ type profile struct {
 type row struct {
 	status *Status // nil: it does
 	place  int     // in the order of filters of what refused
-	// Weighted scores that need no other node to be known, and those that are
-	// set in relation to the other nodes.
+	// Weighted scores that need no other node to be known (but for those by
+	// resources, if devices are counted for them), and those that are set in
+	// relation to the other nodes.
 	fixed, taints, affinity int64
 }
 
 // A shape's rows are kept from one decision to the next.
 type shapeRows struct {
 	rules    *rules
-	counted  bool // scores by resources count devices, so that rows leave them out
 	rows     []row
 	position state.Position
 	images   uint64
@@ -78,7 +78,7 @@ func (s *shapeRows) row(cluster *state.Cluster, node *state.Node) row {
 	}
 	weights := r.config.weights
 	out := row{place: place}
-	if !s.counted {
+	if !r.counted {
 		out.fixed = r.resourceScores(node, nil)
 	}
 	if w := weights[ImageLocality]; w != 0 && s.anyImage {

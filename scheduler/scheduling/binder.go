@@ -30,7 +30,7 @@ type binder struct {
 	codec  *protobuf.Serializer
 }
 
-func newBinder(access *rest.Config) (*binder, error) {
+func newBinder(access *rest.Config, client *http.Client) (*binder, error) {
 	config := rest.CopyConfig(access)
 	config.APIPath, config.GroupVersion = "/api", &corev1.SchemeGroupVersion
 	base, version, err := rest.DefaultServerUrlFor(config)
@@ -38,10 +38,6 @@ func newBinder(access *rest.Config) (*binder, error) {
 		return nil, fmt.Errorf("find the API: %w", err)
 	}
 	base.Path = path.Join("/", base.Path, version)
-	client, err := rest.HTTPClientFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("make a client for bindings: %w", err)
-	}
 	return &binder{client: client, base: base, codec: protobuf.NewSerializer(scheme.Scheme, scheme.Scheme)}, nil
 }
 

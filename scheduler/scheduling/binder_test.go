@@ -61,11 +61,15 @@ func TestBinder(t *testing.T) {
 			}))
 			defer api.Close()
 			access := &rest.Config{Host: api.URL + prefix, BearerToken: "secret", UserAgent: "scheduler", ContentConfig: rest.ContentConfig{ContentType: "application/vnd.kubernetes.protobuf"}}
-			client, err := kubernetes.NewForConfig(access)
+			transport, err := rest.HTTPClientFor(access)
 			if err != nil {
 				t.Fatal(err)
 			}
-			binder, err := newBinder(access)
+			client, err := kubernetes.NewForConfigAndClient(access, transport)
+			if err != nil {
+				t.Fatal(err)
+			}
+			binder, err := newBinder(access, transport)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,7 +101,7 @@ func code(err error) int32 {
 func TestBinderTellsOfRefusals(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	defer api.Close()
-	binder, err := newBinder(&rest.Config{Host: api.URL})
+	binder, err := newBinder(&rest.Config{Host: api.URL}, api.Client())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,11 +76,15 @@ func (s *Scheduling) Name() string { return s.profiles[0].Name }
 // time, see [component.Lead]: nothing is written when that can't be said of this one.
 func (s *Scheduling) Run(ctx context.Context, access *rest.Config, shared *component.Informers) error {
 	access = component.Fenced(ctx, access)
-	client, err := kubernetes.NewForConfig(access)
+	transport, err := rest.HTTPClientFor(access)
 	if err != nil {
 		return fmt.Errorf("make the scheduler's client: %w", err)
 	}
-	binder, err := newBinder(access)
+	client, err := kubernetes.NewForConfigAndClient(access, transport)
+	if err != nil {
+		return fmt.Errorf("make the scheduler's client: %w", err)
+	}
+	binder, err := newBinder(access, transport)
 	if err != nil {
 		return err
 	}
