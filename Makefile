@@ -54,8 +54,7 @@ conformance: build postgres ## run Kubernetes' own conformance tests (FOCUS="[si
 # about a tenth less CPU for the same work. Tests and checks go without: for them, too, all
 # of k8s.io/kubernetes would be compiled once more.
 .PHONY: profile
-profile: build postgres ## take cmd/howdah/default.pgo anew from benchmarks (for some minutes, on an idle machine)
-	cd bench && go build -buildvcs=false -o ../bin/bench .
+profile: build postgres bin/bench ## take cmd/howdah/default.pgo anew from benchmarks (for some minutes, on an idle machine)
 	bin/bench -howdah bin/howdah -secured -profile bin/api.pprof -pods 10000 -operations 20000 -seconds 5 -only populate,get,patch,lease,churn,list,watch
 	bin/bench -howdah bin/howdah -profile bin/custom.pprof -pods 5000 -operations 5000 -rounds 1 -only custom
 	bin/bench -howdah bin/howdah -profile bin/deploy.pprof -pods 20000 -only deploy
@@ -88,15 +87,18 @@ verify: generate ## check that the generated files are what their sources make (
 .PHONY: fuzz
 fuzz: ## fuzz each target for FUZZTIME (10s)
 	@for package in $$(go list ./...); do \
-		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+		for target in $$(go test -pgo=off -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "$$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),10s) $$package || exit 1; \
+			go test -pgo=off -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),10s) $$package || exit 1; \
 		done; \
 	done
 
-.PHONY: bench
-bench: build postgres ## measure the server on PostgreSQL and print a table (ARGS adds flags, -help lists them)
+.PHONY: bin/bench
+bin/bench:
 	cd bench && go build -buildvcs=false -o ../bin/bench .
+
+.PHONY: bench
+bench: build postgres bin/bench ## measure the server on PostgreSQL and print a table (ARGS adds flags, -help lists them)
 	bin/bench -howdah bin/howdah $(ARGS)
 
 .PHONY: image
